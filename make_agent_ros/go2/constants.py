@@ -117,9 +117,9 @@ NOMINAL_JOINT_POS = _per_joint(0.0, 0.9, -1.8)
 LYING_JOINT_POS = _per_joint(0.0, 1.36, -2.65)
 """Folded pose, trunk on the ground, rad ([SDK] go2_stand_example)."""
 
-POLICY_STIFFNESS = 25.0
+POLICY_STIFFNESS = 30.0
 """Position gain of the policies trained here, N m/rad (fielded policies use 20-40)."""
-POLICY_DAMPING = 0.6
+POLICY_DAMPING = 0.75
 """Velocity gain of the policies trained here, N m s/rad (fielded policies use 0.5-1)."""
 ACTION_SCALE = 0.25
 """Radians of joint target per unit of action, the field's usual value."""

@@ -64,9 +64,7 @@ def set_gains(model: mujoco.MjModel, stiffness: np.ndarray, damping: np.ndarray)
     model.actuator_biasprm[ids, 2] = -np.asarray(damping)
 
 
-def load_model(
-    *, feet_only: bool = False, timestep_s: float | None = None
-) -> mujoco.MjModel:
+def load_model(*, feet_only: bool = False, timestep_s: float | None = None) -> mujoco.MjModel:
     """Compile the model with the policies' usual gains."""
     spec = robot_spec(feet_only=feet_only)
     if timestep_s is not None:
@@ -124,5 +122,3 @@ def randomised_worlds(
         drawn.append((rng.uniform(*ranges.latency_s), friction, payload, gain))
     columns = np.array(drawn).T
     return Worlds(models, *columns)
-
-

@@ -1,0 +1,345 @@
+"""The locomotion task: follow a velocity command in a given style, as a vectorised environment.
+
+`StyleEnv` is what teacher, students and their data share; `RslEnv` hands it to rsl-rl. Rewards
+follow walk-these-ways (arXiv 2212.03238) and legged_gym (2109.11978), weights in `REWARDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from make_agent_ros.go2 import POLICY_SCALES, POLICY_TERMS, ObservationBuilder, RobotState
+from make_agent_ros.go2.constants import ACTION_SCALE, FOOT_RADIUS_M, NOMINAL_JOINT_POS
+from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
+from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
+from make_agent_ros.simulation.model import randomised_worlds
+from make_agent_ros.training.behaviour import (
+    FAMILIES,
+    Styles,
+    moving,
+    sample_commands,
+    sample_styles,
+)
+from make_agent_ros.training.reference import (
+    leg_phases,
+    reference_action,
+    reference_joint_pos,
+    stance,
+    swing_height,
+)
+
+REWARDS: dict[str, float] = {
+    'velocity': 1.5,
+    'yaw_rate': 0.75,
+    'mean_velocity': 0.75,
+    'mean_yaw_rate': 0.35,
+    'contact': -2.0,
+    'height': -30.0,
+    'tilt': -5.0,
+    'bounce': -0.5,
+    'wobble': -0.03,
+    'action_rate': -0.01,
+    'action_jerk': -0.003,
+    'torque': -2e-4,
+    'slip': -0.1,
+    'clearance': -10.0,
+    'residual': -0.003,
+    'still': -0.02,
+}
+"""Reward terms and weights; the sum is multiplied by the control period and clipped at 0."""
+
+FALL_REWARD = -1.0
+AERIAL = np.array([0.0, 0.0, 1.0, 1.0])
+"""1 for the families that pitch and leap by nature: bound and pronk."""
+
+TEACHER_OBS_SIZE = 47 + 10 + 8 + 1 + 12
+CRITIC_EXTRA_SIZE = 3 + 2 + 1 + 1 + 4 + 4 + 4
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """Sizes and disturbances of the environment."""
+
+    envs: int = 512
+    worlds: int = 64
+    """Randomised copies of the model, spread over the environments."""
+    seed: int = 0
+    episode_s: float = 10.0
+    command_period_s: float = 3.0
+    push_period_s: float = 4.0
+    push_m_s: float = 0.4
+    """Largest velocity kick per axis."""
+    assist: float = 1.0
+    """Strength of the roll and pitch spring that anneals while gaits that fall are learned."""
+
+
+class StyleEnv:
+    """B robots, each with a style, a command and a gait clock; episodes restart on a fall."""
+
+    def __init__(
+        self,
+        config: EnvConfig,
+        styles: Callable[[np.ndarray], Styles],
+        commands: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        """Build the batch.
+
+        Args:
+            config: sizes and disturbances.
+            styles: called with the ids of robots that restart; returns their styles.
+            commands: called with the ids of robots that get a new command, returns (n, 3).
+        """
+        self.config = config
+        self.rng = np.random.default_rng(config.seed)
+        self._draw_styles, self._draw_commands = styles, commands
+        n = config.envs
+        worlds = randomised_worlds(config.worlds, config.seed)
+        self.sim = BatchSimulation(
+            worlds, np.arange(n) % config.worlds, noise=SensorNoise(), seed=config.seed
+        )
+        self.builder = ObservationBuilder(POLICY_TERMS, POLICY_SCALES, NOMINAL_JOINT_POS)
+        self.dt = self.sim.control_dt_s
+        self.max_steps = round(config.episode_s / self.dt)
+        self.assist = np.full(n, config.assist)
+        ids = np.arange(n)
+        self.styles = styles(ids)
+        self.command = np.zeros((n, 3))
+        self.cycles = np.zeros(n)
+        self.steps = np.zeros(n, dtype=int)
+        self.action = np.zeros((n, 12))
+        self.previous_action = np.zeros((n, 12))
+        self.mean_velocity = np.zeros((n, 3))
+        self.reset(ids)
+        self.steps[:] = self.rng.integers(0, self.max_steps, n)
+        self.observe()
+
+    def reset(self, ids: np.ndarray) -> None:
+        """Restart robots `ids` in their reference pose at a random phase."""
+        self.styles.set(ids, self._draw_styles(ids))
+        self.command[ids] = self._draw_commands(ids)
+        self.cycles[ids] = self.rng.random(len(ids))
+        styles, command = self.styles[ids], self.command[ids]
+        pose = reference_joint_pos(styles, self.cycles[ids], command)
+        pose += self.rng.uniform(-0.05, 0.05, pose.shape)
+        height = styles.body_height_m + self.rng.uniform(0.0, 0.02, len(ids))
+        self.sim.reset(ids, pose, height, self.rng.uniform(-np.pi, np.pi, len(ids)))
+        # Start near the commanded speed: otherwise every episode begins with a stumble.
+        yaw = 2 * np.arctan2(self.sim.qpos[ids, 6], self.sim.qpos[ids, 3])
+        share = self.rng.uniform(0.0, 1.0, len(ids))
+        c, s = np.cos(yaw), np.sin(yaw)
+        self.sim.qvel[ids, 0] = share * (c * command[:, 0] - s * command[:, 1])
+        self.sim.qvel[ids, 1] = share * (s * command[:, 0] + c * command[:, 1])
+        self.action[ids] = reference_action(pose, ACTION_SCALE)
+        self.previous_action[ids] = self.action[ids]
+        self.mean_velocity[ids] = command
+        self.steps[ids] = 0
+
+    def observe(self) -> None:
+        """Refresh proprioception, the reference action and the policy's observation."""
+        self.state: RobotState = self.sim.observe()
+        self.reference = reference_action(
+            reference_joint_pos(self.styles, self.cycles, self.command), ACTION_SCALE
+        )
+        self.obs = self.builder.build(self.state, self.command, self.action, self.cycles)
+
+    def teacher_obs(self) -> np.ndarray:
+        """Return the teacher's input: the policy's plus style, leg clocks and reference."""
+        angle = 2 * np.pi * leg_phases(self.styles, self.cycles)
+        return np.concatenate(
+            (
+                self.obs,
+                self.styles.vector(),
+                np.sin(angle),
+                np.cos(angle),
+                moving(self.command)[:, None],
+                self.reference * ACTION_SCALE,
+            ),
+            axis=1,
+            dtype=np.float32,
+        )
+
+    def critic_extra(self) -> np.ndarray:
+        """Return what only the critic sees: true motion, contacts and the world, (B, 19)."""
+        sim, worlds, index = self.sim, self.sim.worlds, self.sim.world_index
+        return np.concatenate(
+            (
+                sim.base_lin_vel_b,
+                self.mean_velocity[:, :2] - self.command[:, :2],
+                (sim.base_height - self.styles.body_height_m)[:, None] * 10,
+                sim.qvel[:, 5:6] - self.command[:, 2:],
+                sim.foot_contact,
+                stance(self.styles, self.cycles, self.command),
+                worlds.friction[index, None],
+                worlds.payload_kg[index, None] / 2,
+                worlds.gain_factor[index, None],
+                self.assist[:, None],
+            ),
+            axis=1,
+            dtype=np.float32,
+        )
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Apply raw actions, advance one control step, restart what ended.
+
+        Args:
+            action: shape (B, 12); joint target = nominal pose + 0.25 * action.
+
+        Returns:
+            Reward (B,), fallen (B,) bool, timed out (B,) bool.
+        """
+        action = np.clip(action, -12.0, 12.0)
+        older, self.previous_action = self.previous_action, self.action
+        self.action = action
+        self.sim.step(NOMINAL_JOINT_POS + ACTION_SCALE * action, self._assist_force())
+        self.cycles += self.styles.frequency_hz * self.dt
+        self.steps += 1
+        velocity = np.concatenate((self.sim.yaw_frame_velocity, self.sim.qvel[:, 5:6]), axis=1)
+        # Averaged over about a gait cycle, so that the sway within a cycle is no error.
+        window = self.dt * np.minimum(self.styles.frequency_hz, 4.0)[:, None] * 0.8
+        self.mean_velocity += window * (velocity - self.mean_velocity)
+        fallen = self.sim.fallen()
+        timed_out = (self.steps >= self.max_steps) & ~fallen
+        reward = self._reward(velocity, older)
+        reward[fallen] += FALL_REWARD
+        done = np.flatnonzero(fallen | timed_out)
+        if len(done):
+            self.reset(done)
+        renew = np.flatnonzero(
+            (self.steps > 0) & (self.steps % round(self.config.command_period_s / self.dt) == 0)
+        )
+        if len(renew):
+            self.command[renew] = self._draw_commands(renew)
+        self._push()
+        self.observe()
+        return reward, fallen, timed_out
+
+    def _push(self) -> None:
+        hit = np.flatnonzero(self.rng.random(self.sim.size) < self.dt / self.config.push_period_s)
+        if len(hit) and self.config.push_m_s > 0:
+            kick = self.rng.uniform(-1.0, 1.0, (len(hit), 3)) * self.config.push_m_s
+            kick[:, 2] = 0.0
+            self.sim.push(hit, kick)
+
+    def _assist_force(self) -> np.ndarray | None:
+        if not self.assist.any():
+            return None
+        gravity = projected_gravity(self.sim.qpos[:, 3:7])
+        force = np.zeros((self.sim.size, 18))
+        force[:, 3] = self.assist * (120.0 * gravity[:, 1] - 6.0 * self.sim.qvel[:, 3])
+        force[:, 4] = self.assist * (-80.0 * gravity[:, 0] - 6.0 * self.sim.qvel[:, 4])
+        return force
+
+    def _reward(self, velocity: np.ndarray, older_action: np.ndarray) -> np.ndarray:
+        sim, styles = self.sim, self.styles
+        gravity = projected_gravity(sim.qpos[:, 3:7])
+        foot_b = foot_positions(sim.qpos[:, 7:])
+        height = self._foot_heights(foot_b)
+        swing = swing_height(styles, self.cycles, self.command)
+        desired = stance(styles, self.cycles, self.command)
+        aerial = AERIAL[styles.family]
+        walking = moving(self.command)
+        error = velocity - self.command
+        mean_error = self.mean_velocity - self.command
+        rate = self.action - self.previous_action
+        jerk = rate - (self.previous_action - older_action)
+        terms = {
+            'velocity': np.exp(-(error[:, :2] ** 2).sum(1) / 0.15),
+            'yaw_rate': np.exp(-(error[:, 2] ** 2) / 0.15),
+            'mean_velocity': np.exp(-(mean_error[:, :2] ** 2).sum(1) / 0.01),
+            'mean_yaw_rate': np.exp(-(mean_error[:, 2] ** 2) / 0.02),
+            'contact': 1.0 - (sim.foot_contact == desired).mean(axis=1),
+            'height': (sim.base_height - styles.body_height_m) ** 2,
+            'tilt': (1.0 - 0.8 * aerial * walking) * gravity[:, 0] ** 2 + gravity[:, 1] ** 2,
+            'bounce': (1.0 - aerial * walking) * sim.qvel[:, 2] ** 2,
+            'wobble': sim.qvel[:, 3] ** 2 + (1.0 - 0.8 * aerial) * sim.qvel[:, 4] ** 2,
+            'action_rate': (rate**2).sum(1),
+            'action_jerk': (jerk**2).sum(1),
+            'torque': (sim.last_torque**2).sum(1),
+            'slip': (sim.foot_contact * self._foot_speeds2(foot_b)).sum(1),
+            'clearance': ((swing > 0.005) * (height - swing) ** 2).sum(1),
+            'residual': ((self.action - self.reference) ** 2).sum(1),
+            'still': (1.0 - walking) * (sim.joint_vel**2).sum(1).clip(max=50.0),
+        }
+        self.terms = terms
+        total = sum(REWARDS[name] * value for name, value in terms.items())
+        return np.maximum(total, 0.0) * self.dt
+
+    def _foot_heights(self, foot_b: np.ndarray) -> np.ndarray:
+        up_b = -projected_gravity(self.sim.qpos[:, 3:7])
+        height = self.sim.base_height[:, None] - FOOT_RADIUS_M
+        return height + np.einsum('bfk,bk->bf', foot_b, up_b)
+
+    def _foot_speeds2(self, foot_b: np.ndarray) -> np.ndarray:
+        jacobian = foot_jacobian(self.sim.qpos[:, 7:])
+        relative = np.einsum('bfij,bfj->bfi', jacobian, self.sim.joint_vel.reshape(-1, 4, 3))
+        spin = np.cross(self.sim.qvel[:, None, 3:6], foot_b)
+        speed = self.sim.base_lin_vel_b[:, None] + spin + relative
+        return (speed**2).sum(-1)
+
+
+class RslEnv(VecEnv):
+    """`StyleEnv` behind rsl-rl's interface; an action is a residual on the reference gait."""
+
+    def __init__(self, config: EnvConfig) -> None:
+        self.num_envs = config.envs
+        self.num_actions = 12
+        self.device = 'cpu'
+        self.cfg = config
+        rng = np.random.default_rng(config.seed + 1)
+        # The family stays with the environment: resampled at each reset, the one that falls
+        # would get almost no samples.
+        weights = np.array([0.26, 0.26, 0.26, 0.22])
+        self.family = np.repeat(
+            np.arange(len(FAMILIES)), np.ceil(weights * config.envs).astype(int)
+        )
+        self.family = rng.permutation(self.family[: config.envs])
+        self.command_range = 1.0
+        self.env = StyleEnv(
+            config,
+            lambda ids: sample_styles(rng, len(ids), self.family[ids]),
+            lambda ids: self.command_range * sample_commands(rng, len(ids)),
+        )
+        self.max_episode_length = self.env.max_steps
+        self.falls = np.zeros(len(FAMILIES))
+        self.family_steps = np.zeros(len(FAMILIES))
+
+    @property
+    def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
+        """Steps since each robot's restart, shape (B,)."""
+        return torch.from_numpy(self.env.steps)
+
+    def get_observations(self) -> TensorDict:
+        """Return actor and critic inputs: (B, 78) and (B, 97)."""
+        teacher = torch.from_numpy(self.env.teacher_obs())
+        extra = torch.from_numpy(self.env.critic_extra())
+        return TensorDict({'actor': teacher, 'privileged': extra}, batch_size=[self.num_envs])
+
+    def step(
+        self, actions: torch.Tensor
+    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """Apply residuals (B, 12); see `rsl_rl.env.VecEnv.step`."""
+        residual = np.clip(actions.numpy().astype(np.float64), -4.0, 4.0)
+        reward, fallen, timed_out = self.env.step(self.env.reference + residual)
+        self.falls += np.bincount(self.family, fallen, len(self.falls))
+        self.family_steps += np.bincount(self.family, minlength=len(self.falls))
+        done = torch.from_numpy(fallen | timed_out)
+        return (
+            self.get_observations(),
+            torch.from_numpy(reward).float(),
+            done.float(),
+            {'time_outs': torch.from_numpy(timed_out).float()},
+        )
+
+    def falls_per_10s(self) -> np.ndarray:
+        """Return falls per 10 robot-seconds since the last call, by family, shape (4,)."""
+        rate = self.falls / np.maximum(self.family_steps, 1) * (10.0 / self.env.dt)
+        self.falls[:] = 0
+        self.family_steps[:] = 0
+        return rate
