@@ -1,0 +1,68 @@
+"""The last gate before the wire: no command asks for more than the joints can or may do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from make_agent_ros.go2.command import JointCommand
+from make_agent_ros.go2.constants import JOINT_LOWER_RAD, JOINT_UPPER_RAD, TORQUE_LIMIT_NM
+
+MAX_STIFFNESS = 100.0
+"""Highest kp that leaves the controller, N m/rad (fielded stacks use up to 80)."""
+MAX_DAMPING = 10.0
+"""Highest kd that leaves the controller, N m s/rad."""
+
+
+def clamp_command(
+    command: JointCommand, joint_pos: np.ndarray, joint_vel: np.ndarray
+) -> np.ndarray:
+    """Bound a command in place so that the torque it asks for now is within the limits.
+
+    The motors compute tau + kp (q_t - q) + kd (dq_t - dq). Gains and targets are bounded first;
+    then kd is lowered where tau + kd (dq_t - dq) alone exceeds the torque limit, then the target
+    moves towards q until the sum fits. If q is so far outside the joint's range that this would
+    take the target outside too, kp is lowered instead.
+
+    Args:
+        command: changed in place; every field has shape (12,) and is finite.
+        joint_pos: measured angles, package order, rad, shape (12,).
+        joint_vel: measured velocities, rad/s, shape (12,).
+
+    Returns:
+        How far each target was moved, rad, shape (12,); zero where nothing was clamped.
+    """
+    limit = TORQUE_LIMIT_NM
+    kp, kd, target, tau = command.stiffness, command.damping, command.joint_pos, command.torque
+    asked = target.copy()
+    np.clip(kp, 0.0, MAX_STIFFNESS, out=kp)
+    np.clip(kd, 0.0, MAX_DAMPING, out=kd)
+    np.clip(tau, -limit, limit, out=tau)
+    np.clip(target, JOINT_LOWER_RAD, JOINT_UPPER_RAD, out=target)
+
+    slip = command.joint_vel - joint_vel
+    room = np.where(slip > 0.0, limit - tau, limit + tau)
+    np.minimum(kd, room / np.maximum(np.abs(slip), 1e-9), out=kd)
+    base = tau + kd * slip
+
+    error = target - joint_pos
+    reach = np.where(error > 0.0, limit - base, limit + base)
+    excess = kp * np.abs(error) > reach
+    if excess.any():
+        closest = joint_pos + np.sign(error) * reach / np.maximum(kp, 1e-9)
+        inside = (closest >= JOINT_LOWER_RAD) & (closest <= JOINT_UPPER_RAD)
+        np.copyto(target, closest, where=excess & inside)
+        softer = reach / np.maximum(np.abs(error), 1e-9)
+        np.copyto(kp, softer, where=excess & ~inside)
+    return np.abs(target - asked)
+
+
+def is_finite(command: JointCommand) -> bool:
+    """Whether every number of the command is finite."""
+    total = (
+        command.joint_pos.sum()
+        + command.joint_vel.sum()
+        + command.stiffness.sum()
+        + command.damping.sum()
+        + command.torque.sum()
+    )
+    return bool(np.isfinite(total))
