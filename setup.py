@@ -11,15 +11,16 @@ HERE = Path(__file__).resolve().parent
 
 SIMULATION = ['mujoco>=3.2', 'joblib>=1.3']
 GENERATION = ['torch>=2.2', 'safetensors>=0.4']
-REPORTS = ['matplotlib>=3.8', 'imageio-ffmpeg>=0.5', 'jinja2>=3.1']
+REPORTS = ['matplotlib>=3.8', 'imageio>=2.33', 'imageio-ffmpeg>=0.5']
 TRAINING = ['rsl-rl-lib>=5.0', 'tensorboard>=2.15']
-PHYSX = ['sapien>=3.0']
+PHYSX = ['sapien>=3.0', 'transforms3d>=0.4', 'lxml>=5']
 ROS = [
     # rclpy as wheels, for machines without a ROS 2 installation; elsewhere ROS 2 brings its own.
     'ros-rclpy', 'ros-rmw-fastrtps-cpp', 'ros-sensor-msgs', 'ros-std-msgs', 'ros-std-srvs',
     'ros-geometry-msgs', 'ros-nav-msgs', 'ros-diagnostic-msgs', 'ros-rosgraph-msgs',
 ]  # fmt: skip
 TESTS = [
+    'transforms3d>=0.4', 'lxml>=5',  # with sapien, which make setup installs without OpenCV
     'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'hypothesis>=6.100', 'rosbags>=0.11',
     'onnxruntime>=1.18', 'ruff>=0.17', 'mypy>=2.0', 'types-PyYAML',
 ]  # fmt: skip
