@@ -53,7 +53,8 @@ def clamp_command(
         np.copyto(target, closest, where=excess & inside)
         softer = reach / np.maximum(np.abs(error), 1e-9)
         np.copyto(kp, softer, where=excess & ~inside)
-    return np.abs(target - asked)
+    moved: np.ndarray = np.abs(target - asked)
+    return moved
 
 
 def is_finite(command: JointCommand) -> bool:

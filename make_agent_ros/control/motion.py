@@ -51,7 +51,9 @@ class Motion:
             gain_blend_s: how long the gains take to reach these values, s.
         """
         self._start_s = start_s
-        self._poses = [command.joint_pos.copy()] + [w.joint_pos.copy() for w in waypoints]
+        self._poses: list[np.ndarray] = [command.joint_pos.copy()] + [
+            w.joint_pos.copy() for w in waypoints
+        ]
         ends = np.cumsum([w.duration_s for w in waypoints]).tolist()
         self._ends_s: list[float] = [0.0, *ends]
         self._kp0, self._kd0 = command.stiffness.copy(), command.damping.copy()

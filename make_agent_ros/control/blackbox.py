@@ -1,0 +1,127 @@
+"""The black box: the last seconds of everything that went in and out of the controller."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from make_agent_ros.control.controller import Controller
+from make_agent_ros.control.machine import Mode
+from make_agent_ros.go2.state import RobotState
+
+MODES: tuple[Mode, ...] = tuple(Mode)
+_MODE_NUMBER = {mode: i for i, mode in enumerate(MODES)}
+MAX_OBSERVATION = 64
+"""Longest observation kept; the contract's terms add up to 47."""
+
+FIELDS: dict[str, int] = {
+    'quat_wxyz': 4, 'base_ang_vel': 3, 'base_lin_acc': 3, 'joint_pos': 12, 'joint_vel': 12,
+    'joint_torque': 12, 'target_pos': 12, 'stiffness': 12, 'damping': 12, 'velocity_command': 3,
+    'action': 12, 'observation': MAX_OBSERVATION,
+}  # fmt: skip
+"""Column groups and their widths; joints in package order, actions in the policy's own."""
+
+
+class BlackBox:
+    """A ring of ticks in preallocated memory; the loop records, another thread takes copies."""
+
+    def __init__(self, rate_hz: float = 500.0, duration_s: float = 30.0) -> None:
+        self.size = int(rate_hz * duration_s)
+        self._rows = np.full((self.size, sum(FIELDS.values())), np.nan, dtype=np.float32)
+        self._time_s = np.zeros(self.size)
+        self._tick = np.zeros(self.size, dtype=np.int64)
+        self._mode = np.zeros(self.size, dtype=np.uint8)
+        self._armed = np.zeros(self.size, dtype=np.bool_)
+        self._policy = np.zeros(self.size, dtype=np.uint16)
+        self._policies = ['']
+        self._policy_number = {'': 0}
+        self._slices: dict[str, slice] = {}
+        start = 0
+        for name, width in FIELDS.items():
+            self._slices[name] = slice(start, start + width)
+            start += width
+        self.count = 0
+        """Ticks recorded since the start."""
+
+    def record(self, now_s: float, state: RobotState | None, controller: Controller) -> None:
+        """Keep one tick; called by the loop right after the command was sent."""
+        i = self.count % self.size
+        row, part = self._rows[i], self._slices
+        if state is not None:
+            row[part['quat_wxyz']] = state.quat_wxyz
+            row[part['base_ang_vel']] = state.base_ang_vel
+            row[part['base_lin_acc']] = state.base_lin_acc
+            row[part['joint_pos']] = state.joint_pos
+            row[part['joint_vel']] = state.joint_vel
+            row[part['joint_torque']] = state.joint_torque
+            self._tick[i] = state.tick
+        command = controller.command
+        row[part['target_pos']] = command.joint_pos
+        row[part['stiffness']] = command.stiffness
+        row[part['damping']] = command.damping
+        row[part['velocity_command']] = controller.velocity
+        runner = controller.walker.current
+        digest = ''
+        if runner is not None:
+            digest = runner.digest
+            row[part['action']] = runner.action
+            start = part['observation'].start
+            row[start : start + len(runner.observation)] = runner.observation
+        number = self._policy_number.get(digest)
+        if number is None:
+            number = self._policy_number[digest] = len(self._policies)
+            self._policies.append(digest)
+        self._policy[i] = number
+        self._time_s[i] = now_s
+        self._mode[i] = _MODE_NUMBER[controller.mode]
+        self._armed[i] = controller.machine.armed
+        self.count += 1
+
+    def snapshot(self, chunk: int = 500) -> dict[str, np.ndarray]:
+        """Return a copy, oldest tick first.
+
+        Copies in small pieces, so that the loop never waits long for the interpreter. Ticks that
+        were overwritten meanwhile are left out.
+
+        Returns:
+            One array per field of `FIELDS`, plus `time_s`, `tick`, `mode` (names), `armed` and
+            `policy` (digests); the first axis is the tick.
+        """
+        end = self.count
+        begin = max(end - self.size, 0)
+        columns: tuple[np.ndarray, ...] = (
+            self._rows, self._time_s, self._tick, self._mode, self._armed, self._policy,
+        )  # fmt: skip
+        pieces = []
+        for start in range(begin, end, chunk):
+            index = np.arange(start, min(start + chunk, end)) % self.size
+            pieces.append([column[index] for column in columns])
+            time.sleep(0)
+        # What the loop recorded meanwhile replaced the oldest ticks.
+        stale = max(self.count - self.size - begin, 0)
+        rows, time_s, tick, mode, armed, policy = (
+            np.concatenate([piece[k] for piece in pieces])[stale:] if pieces else column[:0]
+            for k, column in enumerate(columns)
+        )
+        names = np.array([m.value for m in MODES])
+        result = {name: rows[:, part] for name, part in self._slices.items()}
+        result.update(time_s=time_s, tick=tick, mode=names[mode], armed=armed)
+        result['policy'] = np.array(self._policies)[policy]
+        return result
+
+
+def save(snapshot: dict[str, np.ndarray], path: Path) -> None:
+    """Write a snapshot as a plain .npz (no pickles inside): the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + '.part')
+    with temporary.open('wb') as file:
+        np.savez(file, allow_pickle=False, **snapshot)
+    temporary.replace(path)
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """Read a file written by `save`."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -1,0 +1,58 @@
+"""What a Linux process can do to be on time, and honest words about what it may not do."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+
+SWITCH_INTERVAL_S = 0.0002
+"""How long another Python thread may keep the interpreter once the loop wants it, s."""
+_MCL_CURRENT_FUTURE = 3  # sys/mman.h: MCL_CURRENT | MCL_FUTURE
+_PR_SET_TIMERSLACK = 29  # linux/prctl.h
+
+
+def prepare_process() -> list[str]:
+    """Lock memory, freeze the garbage collector's generations, shorten the switch interval.
+
+    Call once from the main thread, after everything heavy is imported and built.
+
+    Returns:
+        One sentence per permission that is missing; empty when all is granted.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT_FUTURE) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        return [
+            f'memory is not locked ({reason}): page faults may delay a command; add "memlock '
+            'unlimited" for this user in /etc/security/limits.d'
+        ]
+    return []
+
+
+def prepare_thread(priority: int) -> list[str]:
+    """Ask for SCHED_FIFO and exact timers for the calling thread.
+
+    Args:
+        priority: 1 .. 99; 0 leaves the scheduler alone.
+
+    Returns:
+        One sentence per permission that is missing; empty when all is granted.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    if priority <= 0:
+        return []
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        return [
+            f'no real-time priority ({error.strerror}): other programs may delay a command; add '
+            f'"rtprio {priority}" for this user in /etc/security/limits.d'
+        ]
+    return []
