@@ -1,0 +1,324 @@
+"""What a gait is, in numbers: the one definition of every style metric in this package.
+
+Everything comes from proprioception: joint angles give the feet relative to the base, projected
+gravity levels them. Steps, over any batch of windows:
+
+1. `h` = height of each foot below the base along gravity, `x` = its fore-aft position.
+2. Step frequency: the f whose harmonics f, 2f, 3f hold the summed spectrum of all legs while
+   nothing lies between them (f/2, 3f/2, ...), then refined by least squares.
+3. A harmonic fit of every leg's `h` at that f gives one noise-free cycle per leg.
+4. Mid-swing is where the fundamental of `h` peaks. Phase offsets compare mid-swings; legs of one
+   duty factor give the offsets of touch-down, as in walk-these-ways (arXiv 2212.03238): leg i is
+   at phase f t + offset_i, in stance while the phase is below the duty factor.
+5. Duty factor and swing height: the raised-cosine swing, 0 in stance and
+   a (1 + cos(2 pi s / (1 - duty))) / 2 around mid-swing, that fits the harmonics best.
+6. Body height: mean depth of the feet in mid-stance plus the foot's radius.
+
+Contact, where it is known, replaces the estimates of duty factor and body height. Heights are
+relative to the base, so the base's own bobbing counts as the feet's; for style comparisons
+measure both sides the same way, which for a prompt from a real robot means without contact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+
+from make_agent_ros.go2.constants import FOOT_RADIUS_M
+from make_agent_ros.go2.kinematics import foot_positions
+from make_agent_ros.go2.state import roll_pitch
+
+FREQUENCY_RANGE_HZ = (1.0, 5.0)
+HARMONICS = 5
+MIN_WINDOW_S = 1.0
+STILL_M = 0.0015
+"""Foot motion of this size counts as noise: it halves the periodicity."""
+_CHUNK = 200_000
+"""Samples worked on at once; keeps the temporaries in cache-sized memory."""
+
+
+@dataclass(frozen=True)
+class Gait:
+    """Style of a window of motion, or of a batch: every field has leading shape (...)."""
+
+    frequency_hz: np.ndarray
+    """Gait cycles per second (each leg steps once per cycle)."""
+    duty_factor: np.ndarray
+    """Share of the cycle that each foot is on the ground, shape (..., 4)."""
+    phase_offset: np.ndarray
+    """Lead of each leg over FL, cycles in [0, 1), shape (..., 4); FL is 0."""
+    body_height_m: np.ndarray
+    """Base origin above the ground while feet stand, m."""
+    swing_height_m: np.ndarray
+    """Highest point of the feet above their stance level, mean over legs, m."""
+    pitch_rad: np.ndarray
+    """Mean pitch, nose down positive (REP-103), rad."""
+    roll_rad: np.ndarray
+    """Mean roll, rad."""
+    periodicity: np.ndarray
+    """Share of the feet's motion that repeats at `frequency_hz`, 0 (stands, noise) to 1."""
+
+    def __getitem__(self, ids: object) -> Gait:
+        """Return a selection along the leading axes."""
+        return Gait(*(getattr(self, f.name)[ids] for f in fields(self)))
+
+
+def describe_gait(
+    joint_pos: np.ndarray,
+    gravity_b: np.ndarray,
+    rate_hz: float,
+    *,
+    contact: np.ndarray | None = None,
+) -> Gait:
+    """Measure the style of windows of motion at a uniform rate.
+
+    A window with NaN or Inf gives NaN everywhere and periodicity 0. A robot that stands gives
+    periodicity near 0; its frequency, duty factor and phases then mean nothing.
+
+    Args:
+        joint_pos: package order, rad, shape (..., T, 12); 2-4 s are enough, 1 s is the least.
+        gravity_b: projected gravity, shape (..., T, 3).
+        rate_hz: samples per second, at least 25.
+        contact: feet on the ground, bool, shape (..., T, 4); estimated from the leg motion
+            when omitted.
+
+    Raises:
+        ValueError: shapes that do not fit, a window under 1 s, or a rate under 25 Hz.
+    """
+    joint_pos, gravity_b = np.asarray(joint_pos), np.asarray(gravity_b)
+    lead, steps = joint_pos.shape[:-2], joint_pos.shape[-2]
+    if joint_pos.shape != (*lead, steps, 12) or gravity_b.shape != (*lead, steps, 3):
+        raise ValueError(
+            f'joint_pos {joint_pos.shape} and gravity_b {gravity_b.shape}; '
+            'expected (..., T, 12) and (..., T, 3) with the same leading shape'
+        )
+    if contact is not None and np.shape(contact) != (*lead, steps, 4):
+        raise ValueError(f'contact {np.shape(contact)}; expected {(*lead, steps, 4)}')
+    if rate_hz < 25.0 or steps < MIN_WINDOW_S * rate_hz:
+        raise ValueError(
+            f'{steps} samples at {rate_hz:g} Hz; a gait needs at least {MIN_WINDOW_S:g} s at 25 Hz'
+        )
+    q = joint_pos.reshape(-1, steps, 12)
+    g = gravity_b.reshape(-1, steps, 3)
+    c = None if contact is None else np.asarray(contact, dtype=bool).reshape(-1, steps, 4)
+    size = max(1, _CHUNK // steps)
+    parts = [
+        _describe(
+            q[i : i + size], g[i : i + size], rate_hz, None if c is None else c[i : i + size]
+        )
+        for i in range(0, max(len(q), 1), size)
+    ]
+    columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Gait)]
+    return Gait(*(column.reshape((*lead, *column.shape[1:])) for column in columns))
+
+
+def gait_distance(a: Gait, b: Gait) -> dict[str, np.ndarray]:
+    """How far two gaits are apart, per axis; shapes broadcast.
+
+    Returns:
+        `frequency_rel`: |fa - fb| / fb; `phase_cycles`: largest circular difference over legs;
+        `height_m`, `swing_m`, `pitch_rad`: absolute; `duty`: mean absolute over legs.
+    """
+    phase = np.abs((a.phase_offset - b.phase_offset + 0.5) % 1.0 - 0.5)
+    return {
+        'frequency_rel': np.abs(a.frequency_hz - b.frequency_hz)
+        / np.maximum(b.frequency_hz, 1e-6),
+        'phase_cycles': phase.max(axis=-1),
+        'height_m': np.abs(a.body_height_m - b.body_height_m),
+        'swing_m': np.abs(a.swing_height_m - b.swing_height_m),
+        'duty': np.abs(a.duty_factor - b.duty_factor).mean(axis=-1),
+        'pitch_rad': np.abs(a.pitch_rad - b.pitch_rad),
+    }
+
+
+def level_feet(joint_pos: np.ndarray, gravity_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Feet in the frame that has the base's origin and heading but is level.
+
+    Args:
+        joint_pos: package order, rad, shape (..., 12).
+        gravity_b: projected gravity, unit length, shape (..., 3).
+
+    Returns:
+        Fore-aft position and height (negative below the base), m, each of shape (..., 4).
+    """
+    feet = foot_positions(joint_pos)
+    height = -(feet @ gravity_b[..., None])[..., 0]
+    gx = gravity_b[..., None, 0]
+    cos_pitch = np.sqrt(np.maximum(1.0 - gx * gx, 1e-6))
+    return (feet[..., 0] + height * gx) / cos_pitch, height
+
+
+def _describe(q: np.ndarray, g: np.ndarray, rate_hz: float, contact: np.ndarray | None) -> Gait:
+    """`describe_gait` for one chunk: shapes (B, T, 12), (B, T, 3) and (B, T, 4)."""
+    finite = np.isfinite(q).all(axis=(1, 2)) & np.isfinite(g).all(axis=(1, 2))
+    if not finite.all():
+        q = np.where(finite[:, None, None], q, 0.0)
+        g = np.where(finite[:, None, None], g, (0.0, 0.0, -1.0))
+    fore_aft, height = level_feet(q, g)
+    f, periodicity = _frequency(np.concatenate((height, fore_aft), axis=-1), rate_hz)
+    coefficients, _ = _harmonic_fit(height, f, rate_hz)
+    mid_swing = np.angle(coefficients[:, 0]) / (2.0 * np.pi)
+    duty, swing, offset = _fit_swing(coefficients, mid_swing, f, rate_hz)
+    if contact is None:
+        body = (offset - height.mean(axis=1)).mean(axis=-1)
+    else:
+        duty = _duty_of_contact(contact, f, rate_hz)
+        body = _stance_depth(height, contact)
+    roll, pitch = roll_pitch(g.mean(axis=1))
+
+    def known(values: np.ndarray) -> np.ndarray:
+        return np.where(finite.reshape(-1, *[1] * (values.ndim - 1)), values, np.nan)
+
+    return Gait(
+        frequency_hz=known(f),
+        duty_factor=known(duty),
+        phase_offset=known((mid_swing[:, :1] - mid_swing) % 1.0),
+        body_height_m=known(body + FOOT_RADIUS_M),
+        swing_height_m=known(swing.mean(axis=-1)),
+        pitch_rad=known(pitch),
+        roll_rad=known(roll),
+        periodicity=np.where(finite, periodicity, 0.0),
+    )
+
+
+def _frequency(signals: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Common fundamental of signals (B, T, S): frequency in Hz and periodicity, each (B,)."""
+    steps = signals.shape[1]
+    f = _coarse_frequency(signals, rate_hz)
+    for delta in (0.2, 0.05):
+        step = delta * rate_hz / steps
+        low, mid, high = (_harmonic_fit(signals, f + i * step, rate_hz)[1] for i in (-1, 0, 1))
+        curvature = np.minimum(low - 2.0 * mid + high, -1e-30)
+        f = f + step * np.clip(0.5 * (low - high) / curvature, -1.5, 1.5)
+        f = np.clip(f, *FREQUENCY_RANGE_HZ)
+    explained = _harmonic_fit(signals, f, rate_hz)[1]
+    total = ((signals - signals.mean(axis=1, keepdims=True)) ** 2).sum(axis=(1, 2))
+    time = np.arange(steps) - (steps - 1) / 2.0
+    trend = (np.einsum('t,bts->bs', time, signals) ** 2).sum(axis=1) / (time @ time)
+    free = steps - 2 * HARMONICS - 2
+    residual = np.maximum(total - explained, 0.0) * (steps - 1) / free
+    floor = STILL_M**2 * steps * signals.shape[2]
+    return f, np.clip((total - trend - residual) / (total + floor), 0.0, 1.0)
+
+
+def _coarse_frequency(signals: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Fundamental to within a fraction of 1 / window from the summed Hann spectrum, (B,)."""
+    steps = signals.shape[1]
+    time = np.arange(steps) - (steps - 1) / 2.0
+    centred = signals - signals.mean(axis=1, keepdims=True)
+    slope = np.einsum('t,bts->bs', time, centred) / (time @ time)
+    centred = centred - slope[:, None, :] * time[:, None]
+    size = 1 << int(np.ceil(np.log2(4 * steps)))
+    windowed = np.moveaxis(centred * np.hanning(steps)[:, None], 1, 2)
+    spectrum = np.abs(np.fft.rfft(windowed.astype(np.float32), n=size)) ** 2
+    spectrum = spectrum.sum(axis=1)
+    grid = np.arange(*FREQUENCY_RANGE_HZ, 0.25 * rate_hz / size)
+    bins = np.fft.rfftfreq(size, 1.0 / rate_hz)
+
+    def at(frequency: np.ndarray) -> np.ndarray:
+        position = np.minimum(frequency / bins[1], len(bins) - 2.0)
+        i = position.astype(int)
+        part = (position - i).astype(np.float32)
+        return np.asarray(spectrum[:, i] * (1.0 - part) + spectrum[:, i + 1] * part)
+
+    score = sum(at(k * grid) - at((k - 0.5) * grid) for k in (1, 2, 3))
+    # f/2 explains as much as f; of nearly equal peaks the fastest is the fundamental
+    peak = np.zeros_like(score, dtype=bool)
+    peak[:, 1:-1] = (score[:, 1:-1] >= score[:, :-2]) & (score[:, 1:-1] >= score[:, 2:])
+    peak |= score == score.max(axis=1, keepdims=True)
+    good = peak & (score >= 0.8 * score.max(axis=1, keepdims=True))
+    return np.asarray(grid[len(grid) - 1 - np.argmax(good[:, ::-1], axis=1)])
+
+
+def _harmonic_fit(
+    signals: np.ndarray, f: np.ndarray, rate_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares fit of mean, trend and `HARMONICS` multiples of f (B,) to (B, T, S).
+
+    Returns:
+        Complex coefficients (B, HARMONICS, S), signal = Re(sum c_k exp(-2 pi i k f t)) with t = 0
+        in mid-window, and the energy explained beyond the mean, summed over signals, (B,).
+    """
+    count, steps, _ = signals.shape
+    time = np.arange(steps) - (steps - 1) / 2.0
+    angle = 2.0 * np.pi / rate_hz * f[:, None] * time
+    turn = np.cos(angle) + 1j * np.sin(angle)
+    basis = np.empty((count, steps, 2 * HARMONICS + 1))
+    basis[..., 0] = time / steps
+    power = np.ones_like(turn)
+    for k in range(1, HARMONICS + 1):
+        power = power * turn
+        # harmonics beyond the samples' reach would alias into the others
+        inside = (k * f < 0.45 * rate_hz)[:, None]
+        basis[..., 2 * k - 1] = power.real * inside
+        basis[..., 2 * k] = power.imag * inside
+    basis -= basis.mean(axis=1, keepdims=True)
+    transposed = np.moveaxis(basis, 1, 2)
+    normal = transposed @ basis + 1e-6 * steps * np.eye(2 * HARMONICS + 1)
+    right = transposed @ (signals - signals.mean(axis=1, keepdims=True))
+    theta = np.linalg.solve(normal, right)
+    coefficients = theta[:, 1::2] + 1j * theta[:, 2::2]
+    return coefficients, (theta * right).sum(axis=(1, 2))
+
+
+@lru_cache(maxsize=1)
+def _swing_templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Raised-cosine swings: duty factors (D,), mean heights (D,), cosine series (D, HARMONICS)."""
+    duty = np.arange(0.20, 0.905, 0.01)
+    s = (np.arange(1024) + 0.5) / 1024 - 0.5
+    width = (1.0 - duty)[:, None]
+    shape = np.where(np.abs(s) < width / 2, 0.5 + 0.5 * np.cos(2.0 * np.pi * s / width), 0.0)
+    k = np.arange(1, HARMONICS + 1)
+    return duty, shape.mean(axis=1), 2.0 * shape @ np.cos(2.0 * np.pi * s[:, None] * k) / len(s)
+
+
+def _fit_swing(
+    coefficients: np.ndarray, mid_swing: np.ndarray, f: np.ndarray, rate_hz: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Best raised-cosine swing per leg.
+
+    Args:
+        coefficients: harmonics of each foot's height, (B, HARMONICS, 4).
+        mid_swing: phase of mid-swing per leg, cycles, (B, 4).
+        f: frequency, Hz, (B,).
+        rate_hz: samples per second.
+
+    Returns:
+        Duty factor, swing height and how far the mean height lies above stance, each (B, 4).
+    """
+    duty, mean, series = _swing_templates()
+    k = np.arange(1, HARMONICS + 1)[:, None]
+    aligned = (coefficients * np.exp(-2j * np.pi * k * mid_swing[:, None, :])).real
+    inside = (k[:, 0] * f[:, None] < 0.45 * rate_hz).astype(float)
+    fit = np.einsum('bkl,dk->bld', aligned, series)
+    norm = np.einsum('bk,dk->bd', inside, series**2)[:, None, :]
+    gain = np.maximum(fit, 0.0) ** 2 / norm
+    best = np.argmax(gain, axis=-1)
+    inner = np.clip(best, 1, len(duty) - 2)[..., None]
+    low, mid, high = (np.take_along_axis(gain, inner + i, -1)[..., 0] for i in (-1, 0, 1))
+    bend = low - 2.0 * mid + high
+    shift = np.where(bend < 0.0, 0.5 * (low - high) / np.minimum(bend, -1e-30), 0.0)
+    found = duty[inner[..., 0]] + 0.01 * np.clip(shift, -1.0, 1.0)
+    chosen = best[..., None]
+    peak = np.take_along_axis(np.maximum(fit, 0.0) / norm, chosen, -1)[..., 0]
+    return found, peak, peak * mean[best]
+
+
+def _duty_of_contact(contact: np.ndarray, f: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Share of samples in contact over a whole number of cycles, (B, 4)."""
+    steps = contact.shape[1]
+    whole = np.floor(steps * f / rate_hz) / f * rate_hz
+    weight = np.clip(whole[:, None] - np.arange(steps), 0.0, 1.0)
+    return np.asarray((contact * weight[..., None]).sum(axis=1) / weight.sum(axis=1)[:, None])
+
+
+def _stance_depth(height: np.ndarray, contact: np.ndarray) -> np.ndarray:
+    """Median over time of the mean depth of the feet on the ground, m, (B,)."""
+    feet = contact.sum(axis=2)
+    depth = -np.where(contact, height, 0.0).sum(axis=2) / np.maximum(feet, 1)
+    depth[feet == 0] = np.nan
+    flying = ~feet.any(axis=1)
+    depth[flying] = -height[flying].mean(axis=2)
+    return np.asarray(np.nanmedian(depth, axis=1))
