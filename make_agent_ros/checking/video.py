@@ -15,7 +15,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-WIDTH, HEIGHT = 640, 360
+WIDTH, HEIGHT = 640, 352
 DEADLINE_S = 180.0
 
 
@@ -92,7 +92,8 @@ def _write(model_file: str, poses_file: str, path: str, fps: int, size: tuple[in
     model = mujoco.MjModel.from_binary_path(model_file)
     # software rendering: without these a frame takes four times as long
     model.vis.quality.offsamples, model.mat_reflectance[:] = 0, 0.0
-    model.vis.quality.shadowsize, model.vis.map.shadowclip = 2048, 0.6
+    model.vis.quality.shadowsize = 1024
+    model.light_dir[:] = (0.0, 0.0, -1.0)  # from straight above the floor does not speckle
     data = mujoco.MjData(model)
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
@@ -104,7 +105,7 @@ def _write(model_file: str, poses_file: str, path: str, fps: int, size: tuple[in
     ) as writer:  # fmt: skip
         for pose in np.load(poses_file, allow_pickle=False):
             data.qpos[:] = pose
-            model.light_pos[:, :2] = pose[:2]  # the shadow map covers what is near the light
+            model.light_pos[:, :2] = pose[:2]  # the shadow map covers what is below the light
             mujoco.mj_forward(model, data)
             # a height of its own would bob with the trunk
             camera.lookat[:] = (*data.body('base').xpos[:2], 0.2)
