@@ -266,8 +266,11 @@ class RealtimeLoop(threading.Thread):
         """Look for other writers on rt/lowcmd; discovery is too slow for the loop itself."""
         inputs = self.controller.inputs
         while not self._stopping.wait(self.config.watch_period_s):
-            try:
-                inputs.foreign_writers = tuple(self._link.lowcmd_writers())
-            except Exception as error:
-                # Not knowing is as bad as knowing of one.
-                inputs.foreign_writers = (f'unknown, the search of the bus failed: {error}',)
+            inputs.foreign_writers = self._foreign_writers()
+
+    def _foreign_writers(self) -> tuple[str, ...]:
+        try:
+            return tuple(self._link.lowcmd_writers())
+        except Exception as error:
+            # Not knowing is as bad as knowing of one.
+            return (f'unknown, the search of the bus failed: {error}',)

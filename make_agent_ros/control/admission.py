@@ -1,0 +1,121 @@
+"""Which policies may come near the motors; runs outside the loop, on bytes from anyone.
+
+A policy passes when it is signed by a trusted key (if keys are set), is a valid bundle, was
+checked (if that is required), and answers recent measurements with finite, plausible actions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from make_agent_ros.control.runner import PolicyRunner
+from make_agent_ros.go2.constants import (
+    JOINT_LOWER_RAD,
+    JOINT_NAMES,
+    JOINT_UPPER_RAD,
+    NOMINAL_JOINT_POS,
+)
+from make_agent_ros.go2.state import RobotState
+from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, BundleError, from_bytes
+
+DIGEST_CHARS = 12
+PROBE_COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.5))
+"""Velocity commands that a candidate is tried with, (vx, vy) m/s and wz rad/s."""
+
+
+@dataclass(frozen=True)
+class AdmissionConfig:
+    """What a policy must have."""
+
+    require_check: bool = False
+    """Whether only policies that passed the sim-to-real check are admitted."""
+    trusted_keys: tuple[str, ...] = ()
+    """ed25519 public keys; when there are any, only their signatures are admitted."""
+    action_limit_rad: float = 2.0
+    """Largest |action_scale * action| on probe measurements, rad."""
+
+
+def bundle_digest(data: bytes) -> str:
+    """Return the name of a bundle in logs and states: the start of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:DIGEST_CHARS]
+
+
+def admit(data: bytes, config: AdmissionConfig, recent: Sequence[RobotState] = ()) -> PolicyRunner:
+    """Return a runner for the policy in `data`, ready to be offered to the loop.
+
+    Args:
+        data: the bundle's bytes.
+        config: what it must have.
+        recent: measurements of the standing or walking robot to try it on; a standing pose is
+            used when there are none.
+
+    Raises:
+        BundleError: it may not run; the sentence says why and what to do.
+        ValueError: a trusted key of the configuration cannot be read.
+    """
+    if len(data) > MAX_BUNDLE_BYTES:
+        raise BundleError(f'{len(data)} bytes; a bundle has at most {MAX_BUNDLE_BYTES}')
+    if config.trusted_keys:
+        from make_agent_ros.policy.signing import verify
+
+        verify(data, config.trusted_keys)
+    bundle = from_bytes(data)
+    if config.require_check:
+        _demand_check(bundle)
+    runner = PolicyRunner(bundle, bundle_digest(data))
+    _probe(runner, recent or (standing_state(),), config.action_limit_rad)
+    return runner
+
+
+def standing_state() -> RobotState:
+    """Return what a robot standing still measures."""
+    return RobotState(
+        quat_wxyz=np.array([1.0, 0.0, 0.0, 0.0]),
+        base_ang_vel=np.zeros(3),
+        joint_pos=NOMINAL_JOINT_POS.copy(),
+        joint_vel=np.zeros(12),
+    )
+
+
+def _demand_check(bundle: Bundle) -> None:
+    verdict = bundle.check.get('verdict')
+    if verdict != 'pass':
+        was = 'was never checked' if verdict is None else f'has the check verdict {verdict!r}'
+        raise BundleError(
+            f'the policy {was} and require_check is on; run make-agent check on it and deploy '
+            'the file that it writes'
+        )
+
+
+def _probe(runner: PolicyRunner, states: Sequence[RobotState], limit_rad: float) -> None:
+    """Run the candidate over recorded states, each with its previous answer as last action."""
+    for velocity in PROBE_COMMANDS:
+        runner.start(0.0, 0.0, None)
+        for i, state in enumerate(states):
+            fine = runner.step(i * runner.dt_s, state, np.array(velocity))
+            largest = float(np.abs(runner.offset).max())
+            if not fine or not math.isfinite(largest):
+                raise BundleError(
+                    f'the policy computes NaN or Inf at command {velocity}; generate another one'
+                )
+            if largest > limit_rad:
+                joint = runner.bundle.joint_names[int(np.abs(runner.offset).argmax())]
+                raise BundleError(
+                    f'the policy asks {joint} for {largest:.2f} rad from its default pose at '
+                    f'command {velocity}; plausible is {limit_rad} rad. Are joint order, scales '
+                    'and default pose its own?'
+                )
+    outside = _outside(runner.stand_pose)
+    if outside:
+        raise BundleError(f'the default pose is out of the joint range at {", ".join(outside)}')
+    runner.start(0.0, 0.0, None)
+
+
+def _outside(pose: np.ndarray) -> list[str]:
+    wrong = (pose < JOINT_LOWER_RAD) | (pose > JOINT_UPPER_RAD)
+    return [f'{JOINT_NAMES[i]} {pose[i]:.2f} rad' for i in np.flatnonzero(wrong)]
