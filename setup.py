@@ -38,7 +38,9 @@ def data_files() -> list[tuple[str, list[str]]]:
             if '__pycache__' in folder.parts:
                 continue
             inside = folder.relative_to(HERE)
-            names = [str(inside / path.name) for path in sorted(folder.iterdir()) if path.is_file()]
+            names = [
+                str(inside / path.name) for path in sorted(folder.iterdir()) if path.is_file()
+            ]
             files.append((f'share/{NAME}/{inside}', names))
     return files
 
@@ -60,10 +62,19 @@ setup(
     install_requires=[
         'setuptools',
         # What the robot's computer needs: codec, bundle, bags, command line. No torch, no MuJoCo.
-        'numpy>=1.24', 'scipy>=1.10', 'onnx>=1.15', 'PyYAML>=6.0', 'mcap>=1.1', 'lz4>=4.3',
-        'zstandard>=0.22', 'fastcrc>=0.3', 'cyclonedds>=0.10.2', 'typer>=0.12', 'rich>=13',
+        'numpy>=1.24',
+        'scipy>=1.10',
+        'onnx>=1.15',
+        'PyYAML>=6.0',
+        'mcap>=1.1',
+        'lz4>=4.3',
+        'zstandard>=0.22',
+        'fastcrc>=0.3',
+        'cyclonedds>=0.10.2',
+        'typer>=0.12',
+        'rich>=13',
         'cryptography>=42',
-    ],  # fmt: skip
+    ],
     extras_require={
         'sim': SIMULATION,
         'generate': GENERATION,

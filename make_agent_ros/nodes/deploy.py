@@ -153,12 +153,18 @@ class Graph:
         return True
 
 
-def run(processes: Sequence[Process], sink: Sink = print_line) -> int:
+def run(processes: Sequence[Process], sink: Sink = print_line, for_s: float = 0.0) -> int:
     """Start the graph and stay until Ctrl-C, SIGTERM or the end of an essential node.
+
+    Args:
+        processes: what to start.
+        sink: receives every line that a node prints.
+        for_s: stop after this long; 0 for no limit, s.
 
     Returns:
         0 when every node ended with 0 after a stop that was asked for, else 1.
     """
+    end_s = time.monotonic() + for_s if for_s else float('inf')
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -169,6 +175,8 @@ def run(processes: Sequence[Process], sink: Sink = print_line) -> int:
         with Graph(processes, sink) as graph:
             while not asked.is_set() and not graph.ended():
                 asked.wait(0.2)
+                if time.monotonic() > end_s:
+                    asked.set()
             for node in graph.ended():
                 sink(node, f'has ended (exit code {graph.exit_codes()[node]}); stopping the rest')
             codes = graph.stop()

@@ -7,8 +7,8 @@ makes `launch_ros` actions of them, `nodes.deploy` makes subprocesses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from make_agent_ros.resources import resource_path
@@ -172,9 +172,7 @@ NODES: tuple[NodeSpec, ...] = (
         essential=False,
         parameters=lambda s: {**_link(s), 'autostart': s.record},
     ),
-    NodeSpec(
-        'generator', 'bag -> prompt -> policies -> the best one on /policy', essential=False
-    ),
+    NodeSpec('generator', 'bag -> prompt -> policies -> the best one on /policy', essential=False),
 )
 """The whole graph, in starting order."""
 
@@ -251,7 +249,9 @@ def settings_from(values: Values) -> Settings:
             raise GraphError(f'unknown argument {name}; there are {", ".join(known)}')
         choices = known[name].choices
         if choices and value not in choices:
-            raise GraphError(f'{name}:={value}; expected one of {", ".join(filter(None, choices))}')
+            raise GraphError(
+                f'{name}:={value}; expected one of {", ".join(filter(None, choices))}'
+            )
     text = {argument.name: values.get(argument.name, argument.default) for argument in ARGUMENTS}
     for name in ('params_file', 'policy'):
         if text[name] and not Path(text[name]).expanduser().is_file():
@@ -272,6 +272,32 @@ def settings_from(values: Values) -> Settings:
         use_sim_time=text['use_sim_time'] == 'true',
         log_level=text['log_level'],
     )
+
+
+def parse_arguments(group: str, words: Sequence[str]) -> dict[str, str]:
+    """Split `name:=value` words as `ros2 launch` takes them.
+
+    Raises:
+        GraphError: a word of another form, or an argument that the group does not have.
+    """
+    values = {}
+    names = [argument.name for argument in arguments_of(group)]
+    for word in words:
+        name, separator, value = word.partition(':=')
+        if not separator:
+            raise GraphError(f'{word!r} is not NAME:=VALUE; there are {", ".join(names)}')
+        if name not in names:
+            raise GraphError(f'unknown argument {name}; there are {", ".join(names)}')
+        values[name] = value
+    return values
+
+
+def with_parameters(processes: Sequence[Process], **by_node: Parameters) -> list[Process]:
+    """Return the processes with some nodes' parameters set, e.g. `recorder={'directory': ...}`."""
+    return [
+        replace(process, parameters={**process.parameters, **by_node.get(process.node, {})})
+        for process in processes
+    ]
 
 
 def plan(group: str, settings: Settings) -> list[Process]:

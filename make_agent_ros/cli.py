@@ -1,0 +1,268 @@
+"""`make-agent`: one verb per job. Thin: each verb calls one function of a room.
+
+Rooms are imported inside the verbs, so that `make-agent --help` answers at once and verbs for the
+robot's computer need neither torch nor MuJoCo.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+USER_ERROR = 2
+"""Exit code when the input is at fault; 1 means that the answer is no (fell, check failed)."""
+
+app = typer.Typer(
+    name='make-agent',
+    help='Show a Unitree Go2 a way of moving; get a neural policy that moves that way.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+Verb = TypeVar('Verb', bound=Callable[..., Any])
+
+BagPath = Annotated[Path, typer.Argument(help='Bag: a folder or a .mcap or .db3 file.')]
+PolicyPath = Annotated[Path, typer.Argument(help='Policy bundle (.onnx).')]
+JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the figures to this file.')]
+
+
+def _is_sentence(error: BaseException) -> bool:
+    """Tell whether an error was written for the user: one of ours, or the file system's."""
+    ours = type(error).__module__.startswith('make_agent_ros')
+    return ours or isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError))
+
+
+def _fail(sentence: str) -> typer.Exit:
+    typer.echo(f'make-agent: {sentence}', err=True)
+    return typer.Exit(USER_ERROR)
+
+
+def verb(function: Verb) -> Verb:
+    """Turn the rooms' errors into one sentence and exit code 2; anything else is a bug.
+
+    MAKE_AGENT_TRACEBACK=1 shows where a sentence came from.
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            missing = (error.name or '').partition('.')[0]
+            if missing == 'make_agent_ros' or os.environ.get('MAKE_AGENT_TRACEBACK'):
+                raise
+            raise _fail(
+                f'this verb needs {missing}, which is not installed here; '
+                "pip install 'make_agent_ros[all]', or make setup in the checkout"
+            ) from error
+        except Exception as error:
+            if os.environ.get('MAKE_AGENT_TRACEBACK') or not _is_sentence(error):
+                raise
+            raise _fail(str(error)) from error
+
+    return guarded  # type: ignore[return-value]
+
+
+@app.command()
+@verb
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help='Folder of the report. Default: runs/demo-<time>.')
+    ] = None,
+    seed: Annotated[int, typer.Option(help='Seed of the generator.')] = 0,
+    video: Annotated[bool, typer.Option(help='Render the two short videos.')] = True,
+) -> None:
+    """Do the whole loop on a simulated Go2: record, generate, swap, walk, compare, report."""
+    from make_agent_ros.demo import run_demo
+
+    raise typer.Exit(run_demo(out, seed=seed, video=video))
+
+
+@app.command()
+@verb
+def record(
+    out: Annotated[Path, typer.Argument(help='Folder for the bag.')] = Path('runs/bags'),
+    robot: Annotated[str, typer.Option(help='sim or go2.')] = 'go2',
+    interface: Annotated[str, typer.Option(help='Network interface; see doctor.')] = '',
+    seconds: Annotated[float, typer.Option(help='Stop after this long; 0: until Ctrl-C.')] = 0.0,
+) -> None:
+    """Record rt/lowstate and rt/lowcmd, undecoded, into a bag. Sends nothing to the robot."""
+    from make_agent_ros.nodes import deploy as processes
+    from make_agent_ros.nodes import graph
+
+    values = {'robot': robot, 'interface': interface, 'record': 'true'}
+    planned = graph.plan('record', graph.settings_from(values))
+    planned = graph.with_parameters(planned, recorder={'directory': str(out.resolve())})
+    raise typer.Exit(processes.run(planned, for_s=seconds))
+
+
+@app.command(name='import')
+@verb
+def import_(
+    source: Annotated[
+        Path, typer.Argument(help='rosbag2 (.mcap, .db3), CSV or NPZ of somebody else.')
+    ],
+    out: Annotated[Path, typer.Option('-o', '--out', help='Trajectory to write (.npz).')],
+) -> None:
+    """Turn a foreign recording into a trajectory that generate and info take."""
+    from make_agent_ros.recording.importing import import_recording
+
+    trajectory = import_recording(source)
+    trajectory.save(out)
+    typer.echo(f'{out}: {trajectory.duration_s:.1f} s at {trajectory.rate_hz:.0f} Hz')
+
+
+@app.command()
+@verb
+def info(path: Annotated[Path, typer.Argument(help='A bag or a policy bundle (.onnx).')]) -> None:
+    """Say what a bag shows (gait, quality, steady segments) or what a policy bundle holds."""
+    if path.suffix == '.onnx':
+        from make_agent_ros.demo.table import print_bundle
+
+        print_bundle(path)
+        return
+    from make_agent_ros.recording.info import print_info
+
+    print_info(path)
+
+
+@app.command()
+@verb
+def generate(
+    bag: BagPath,
+    out: Annotated[Path, typer.Option('-o', '--out', help='Bundle to write.')],
+    candidates: Annotated[int, typer.Option(help='Policies to sample and rank.')] = 16,
+    prompt_s: Annotated[float, typer.Option(help='Length of the prompt, s.')] = 4.0,
+    seed: Annotated[int, typer.Option(help='Seed of sampling and ranking.')] = 0,
+    allow_novel: Annotated[
+        bool, typer.Option(help='Go on with a prompt unlike anything seen in training.')
+    ] = False,
+) -> None:
+    """Generate a policy that moves like the robot in BAG; the best of CANDIDATES by rollout."""
+    from rich.console import Console
+
+    from make_agent_ros.generator.pipeline import Request, generate_best
+    from make_agent_ros.policy import save
+
+    console = Console(stderr=True)
+    with console.status('reading the bag') as status:
+        request = Request(bag, candidates, prompt_s, seed, allow_novel)
+        result = generate_best(request, lambda stage: status.update(stage))
+    save(result.bundle, out)
+    typer.echo(f'{out}: {result.sentence}')
+
+
+@app.command()
+@verb
+def check(
+    policy: PolicyPath,
+    prompt: Annotated[Path | None, typer.Option(help='Bag that the style came from.')] = None,
+    backend: Annotated[str, typer.Option(help='mujoco, physx, isaacgym; commas.')] = 'mujoco',
+    out: Annotated[Path | None, typer.Option(help='Folder of the report.')] = None,
+    isaacgym_python: Annotated[str, typer.Option(help='Interpreter with Isaac Gym.')] = '',
+) -> None:
+    """Walk a policy through worlds it was not trained in; verdict and report. Exit 1: FAIL."""
+    from make_agent_ros.checking.check import check_policy
+
+    raise typer.Exit(check_policy(policy, prompt, backend.split(','), out, isaacgym_python))
+
+
+@app.command(context_settings={'allow_extra_args': True})
+@verb
+def deploy(context: typer.Context) -> None:
+    """Start the whole graph without ROS 2's launch. Arguments as NAME:=VALUE."""
+    _start('deploy', context.args)
+
+
+@app.command(context_settings={'allow_extra_args': True})
+@verb
+def sim(context: typer.Context) -> None:
+    """Start the simulated Go2 alone. Arguments as NAME:=VALUE."""
+    _start('sim', context.args)
+
+
+def _start(group: str, arguments: list[str]) -> None:
+    from make_agent_ros.nodes import deploy as processes
+    from make_agent_ros.nodes import graph
+
+    values = graph.parse_arguments(group, arguments)
+    raise typer.Exit(processes.run(graph.plan(group, graph.settings_from(values))))
+
+
+def _arguments_help(group: str) -> str:
+    """Return the group's arguments as text for --help: the same list as `--show-args`."""
+    from make_agent_ros.nodes import graph
+
+    lines = [
+        f'\b\n{argument.name}:={argument.default}\n    {argument.description}'
+        for argument in graph.arguments_of(group)
+    ]
+    return '\n\n'.join(lines)
+
+
+@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
+@verb
+def train(
+    context: typer.Context,
+    stage: Annotated[str, typer.Argument(help='teacher, zoo, generator or all.')],
+) -> None:
+    """Train a stage; what it takes: make-agent train STAGE --help."""
+    from make_agent_ros.training import main
+
+    raise typer.Exit(main(stage, context.args))
+
+
+@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
+@verb
+def bench(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(help='controller, generator, quality or sim.')],
+    json: JsonFile = None,
+) -> None:
+    """Measure a part and write the figures as one flat JSON object."""
+    raise NotImplementedError
+
+
+@app.command()
+@verb
+def doctor(
+    robot: Annotated[str, typer.Option(help='sim or go2.')] = 'sim',
+    interface: Annotated[str, typer.Option(help='Network interface of the robot link.')] = '',
+    domain: Annotated[int, typer.Option(help='DDS domain; -1: 1 for sim, 0 for go2.')] = -1,
+    json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False,
+) -> None:
+    """Look at everything between this machine and a walking robot; one line and remedy each."""
+    from make_agent_ros.nodes.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(robot, interface, domain, as_json=json))
+
+
+@app.command()
+@verb
+def sign(
+    policy: PolicyPath,
+    key: Annotated[Path, typer.Option(help='Private key (ed25519, PEM).')],
+    out: Annotated[Path | None, typer.Option('-o', '--out', help='Default: in place.')] = None,
+) -> None:
+    """Sign a policy bundle; controllers with `trusted_keys` admit only signed ones."""
+    from make_agent_ros.policy.signing import sign_file
+
+    sign_file(policy, key, out or policy)
+    typer.echo(f'{out or policy}: signed')
+
+
+def main() -> None:
+    """Run the command line (entry point `make-agent`)."""
+    app()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""From a bag to the one policy that moves like it: the path that node and command line share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from make_agent_ros import __version__
+from make_agent_ros.nodes.parameters import param
+from make_agent_ros.policy import Bundle
+
+if TYPE_CHECKING:
+    from make_agent_ros.recording import Trajectory
+
+Progress = Callable[[str], None]
+"""Takes one word for the stage that begins: read, cut, load, sample, rank."""
+
+
+class GenerationError(ValueError):
+    """No policy can be generated; the message says why and what helps."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Parameters of the generator node: `config/generator.yaml`."""
+
+    bag: str = param(
+        'runs/bags',
+        'Bag with the prompt, or a folder of bags, of which the newest is taken.',
+        dynamic=True,
+    )
+    candidates: int = param(16, 'Policies that are sampled and ranked.', 1, 256, dynamic=True)
+    prompt_s: float = param(
+        4.0, 'Length of the prompt cut from the bag.', 1.0, 30.0, unit='s', dynamic=True
+    )
+    seed: int = param(
+        0,
+        'Seed of sampling and ranking; the same seed and bag give the same policy.',
+        dynamic=True,
+    )
+    allow_novel: bool = param(
+        False, 'Go on with a prompt unlike anything the generator was trained on.', dynamic=True
+    )
+    require_check: bool = param(
+        False, 'Publish only what passes the sim-to-real check; up to a minute more.', dynamic=True
+    )
+    model: str = param('', 'Folder of the trained generator; empty: the one shipped.')
+    out: str = param('runs/policies', 'Folder for the bundles written.')
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What came out."""
+
+    bundle: Bundle
+    prompt: Trajectory
+    novelty: float
+    """Distance of the prompt from the training set."""
+    threshold: float
+    """Distance from which a prompt counts as novel."""
+    seconds: dict[str, float]
+    """Duration of each stage, s."""
+    summary: str
+
+
+def newest_bag(path: str | Path) -> Path:
+    """Return `path` if it is a bag, else the newest bag inside it.
+
+    Raises:
+        GenerationError: there is none.
+    """
+    path = Path(path).expanduser()
+    if path.is_file() or (path / 'metadata.yaml').is_file() or list(path.glob('*.mcap')):
+        return path
+    files = [*path.glob('*/*.mcap'), *path.glob('*/*.db3')] if path.is_dir() else []
+    if not files:
+        raise GenerationError(
+            f'no bag at {path}; record one first: recorder/start, or make-agent record'
+        )
+    return max(files, key=lambda file: file.stat().st_mtime).parent
+
+
+def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: None) -> Generated:
+    """Cut the prompt, sample candidates, rank them by rollouts, return the best.
+
+    Raises:
+        RecordingError: the bag is unusable; the message says why.
+        GenerationError: no bag there.
+        NovelPromptError: a prompt unlike the training behaviours that was not allowed.
+    """
+    from make_agent_ros.checking.ranking import rank
+    from make_agent_ros.generator import Generator
+    from make_agent_ros.recording.bag import read_bag
+    from make_agent_ros.recording.prompt import cut_prompt
+    from make_agent_ros.resources import resource_path
+
+    clock = _StageClock(progress)
+    bag = newest_bag(config.bag)
+    clock.stage('read')
+    recorded = read_bag(bag)
+    clock.stage('cut')
+    prompt = cut_prompt(recorded, config.prompt_s)
+    clock.stage('load')
+    model = Path(config.model).expanduser() if config.model else resource_path('models/generator')
+    generator = Generator.load(model)
+    distance, threshold = generator.novelty(prompt)
+    clock.stage('sample')
+    bundles = generator.sample(
+        prompt, n=config.candidates, seed=config.seed, allow_novel=config.allow_novel
+    )
+    clock.stage('rank')
+    ranking = rank(bundles, prompt, config.seed)
+    seconds = clock.end()
+    provenance = {
+        **bundles[ranking.best].provenance,
+        'bag': bag.name,
+        'candidates': len(bundles),
+        'version': __version__,
+    }
+    return Generated(
+        bundle=replace(bundles[ranking.best], provenance=provenance),
+        prompt=prompt,
+        novelty=distance,
+        threshold=threshold,
+        seconds=seconds,
+        summary=(
+            f'best of {len(bundles)} for a {prompt.duration_s:.1f} s prompt from {bag.name}: '
+            f'sampled in {seconds["sample"]:.2f} s, ranked in {seconds["rank"]:.1f} s'
+        ),
+    )
+
+
+class _StageClock:
+    """Tells which stage begins and how long each took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._name = ''
+        self._since_s = 0.0
+        self._seconds: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        self.end()
+        self._name, self._since_s = name, time.monotonic()
+        self._progress(name)
+
+    def end(self) -> dict[str, float]:
+        if self._name:
+            self._seconds[self._name] = time.monotonic() - self._since_s
+            self._name = ''
+        return dict(self._seconds)
