@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import yaml
+
+from make_agent_ros.resources import resource_path
 
 FAMILIES: dict[str, tuple[float, float, float, float]] = {
     'trot': (0.0, 0.5, 0.5, 0.0),
@@ -35,6 +40,9 @@ COMMAND_HIGH = np.array([1.2, 0.4, 1.0])
 
 STAND_BELOW, WALK_ABOVE = 0.05, 0.15
 """Commands weaker than the first mean standing; the gait fades in up to the second, m/s."""
+
+MAX_STRIDE_M = 0.36
+"""Longest path of a foot under the body in one stance, m; leg reach at 0.34 m allows 0.4."""
 
 STYLE_SIZE = 10
 
@@ -148,3 +156,52 @@ def moving(command: np.ndarray) -> np.ndarray:
     """Return how far the gait is faded in, 0 (stand) to 1 (walk), for commands (..., 3)."""
     strength = np.sqrt(command[..., 0] ** 2 + command[..., 1] ** 2 + (0.3 * command[..., 2]) ** 2)
     return np.clip((strength - STAND_BELOW) / (WALK_ABOVE - STAND_BELOW), 0.0, 1.0)
+
+
+def feasible(command: np.ndarray, styles: Styles) -> np.ndarray:
+    """Scale down planar commands that the legs are too short for, (n, 3).
+
+    A foot travels v * duty / f under the body in one stance; beyond `MAX_STRIDE_M` a slow gait
+    cannot follow, and training on it would only teach to fail.
+    """
+    speed = np.linalg.norm(command[:, :2], axis=1)
+    limit = MAX_STRIDE_M * styles.frequency_hz / styles.duty
+    scaled = command.copy()
+    scaled[:, :2] *= np.minimum(1.0, limit / np.maximum(speed, 1e-6))[:, None]
+    return scaled
+
+
+@dataclass(frozen=True)
+class BehaviourSet:
+    """Behaviours of one side of the split: styles and the velocities they are shown at."""
+
+    styles: Styles
+    default_command: np.ndarray
+    """vx, vy m/s, wz rad/s, shape (n, 3)."""
+
+    def __len__(self) -> int:
+        """Number of behaviours."""
+        return len(self.styles)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split of `config/behaviours.yaml`."""
+
+    seed: int = 7
+    training: int = 640
+    held_out: int = 100
+    demonstration: int = 0
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Split:
+        """Read the split from YAML; the package's own file when no path is given."""
+        text = (path or resource_path('config/behaviours.yaml')).read_text()
+        return cls(**yaml.safe_load(text))
+
+    def behaviours(self, side: Literal['training', 'held_out']) -> BehaviourSet:
+        """Draw one side, reproducibly; families take equal shares."""
+        count = self.training if side == 'training' else self.held_out
+        rng = np.random.default_rng([self.seed, 0 if side == 'training' else 1])
+        styles = sample_styles(rng, count, np.arange(count) % len(FAMILIES))
+        return BehaviourSet(styles, feasible(sample_default_commands(rng, count), styles))

@@ -20,9 +20,11 @@ from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
 from make_agent_ros.simulation.model import randomised_worlds
+from make_agent_ros.simulation.rollout import START_HEIGHT_M
 from make_agent_ros.training.behaviour import (
     FAMILIES,
     Styles,
+    feasible,
     moving,
     sample_commands,
     sample_styles,
@@ -40,6 +42,7 @@ REWARDS: dict[str, float] = {
     'yaw_rate': 0.75,
     'mean_velocity': 0.75,
     'mean_yaw_rate': 0.35,
+    'drift': -0.5,
     'contact': -2.0,
     'height': -30.0,
     'tilt': -5.0,
@@ -76,6 +79,8 @@ class EnvConfig:
     push_period_s: float = 4.0
     push_m_s: float = 0.4
     """Largest velocity kick per axis."""
+    nominal_start: float = 0.0
+    """Share of episodes that start at rest in the nominal pose, as a robot leaves STAND."""
     assist: float = 1.0
     """Strength of the roll and pitch spring that anneals while gaits that fall are learned."""
 
@@ -108,6 +113,8 @@ class StyleEnv:
         self.dt = self.sim.control_dt_s
         self.max_steps = round(config.episode_s / self.dt)
         self.assist = np.full(n, config.assist)
+        self.push_share = 1.0
+        """Strength of the pushes, raised while the teacher learns."""
         ids = np.arange(n)
         self.styles = styles(ids)
         self.command = np.zeros((n, 3))
@@ -123,22 +130,25 @@ class StyleEnv:
     def reset(self, ids: np.ndarray) -> None:
         """Restart robots `ids` in their reference pose at a random phase."""
         self.styles.set(ids, self._draw_styles(ids))
-        self.command[ids] = self._draw_commands(ids)
+        self.command[ids] = feasible(self._draw_commands(ids), self.styles[ids])
         self.cycles[ids] = self.rng.random(len(ids))
         styles, command = self.styles[ids], self.command[ids]
         pose = reference_joint_pos(styles, self.cycles[ids], command)
         pose += self.rng.uniform(-0.05, 0.05, pose.shape)
         height = styles.body_height_m + self.rng.uniform(0.0, 0.02, len(ids))
+        standing = self.rng.random(len(ids)) < self.config.nominal_start
+        pose[standing] = NOMINAL_JOINT_POS + self.rng.uniform(-0.1, 0.1, (standing.sum(), 12))
+        height[standing] = START_HEIGHT_M
         self.sim.reset(ids, pose, height, self.rng.uniform(-np.pi, np.pi, len(ids)))
         # Start near the commanded speed: otherwise every episode begins with a stumble.
         yaw = 2 * np.arctan2(self.sim.qpos[ids, 6], self.sim.qpos[ids, 3])
-        share = self.rng.uniform(0.0, 1.0, len(ids))
+        share = np.where(standing, 0.0, self.rng.uniform(0.0, 1.0, len(ids)))
         c, s = np.cos(yaw), np.sin(yaw)
         self.sim.qvel[ids, 0] = share * (c * command[:, 0] - s * command[:, 1])
         self.sim.qvel[ids, 1] = share * (s * command[:, 0] + c * command[:, 1])
-        self.action[ids] = reference_action(pose, ACTION_SCALE)
+        self.action[ids] = np.where(standing[:, None], 0.0, reference_action(pose, ACTION_SCALE))
         self.previous_action[ids] = self.action[ids]
-        self.mean_velocity[ids] = command
+        self.mean_velocity[ids] = np.where(standing[:, None], 0.0, command)
         self.steps[ids] = 0
 
     def observe(self) -> None:
@@ -215,7 +225,7 @@ class StyleEnv:
             (self.steps > 0) & (self.steps % round(self.config.command_period_s / self.dt) == 0)
         )
         if len(renew):
-            self.command[renew] = self._draw_commands(renew)
+            self.command[renew] = feasible(self._draw_commands(renew), self.styles[renew])
         self._push()
         self.observe()
         return reward, fallen, timed_out
@@ -223,7 +233,8 @@ class StyleEnv:
     def _push(self) -> None:
         hit = np.flatnonzero(self.rng.random(self.sim.size) < self.dt / self.config.push_period_s)
         if len(hit) and self.config.push_m_s > 0:
-            kick = self.rng.uniform(-1.0, 1.0, (len(hit), 3)) * self.config.push_m_s
+            kick = self.rng.uniform(-1.0, 1.0, (len(hit), 3))
+            kick *= self.config.push_m_s * self.push_share
             kick[:, 2] = 0.0
             self.sim.push(hit, kick)
 
@@ -252,8 +263,9 @@ class StyleEnv:
         terms = {
             'velocity': np.exp(-(error[:, :2] ** 2).sum(1) / 0.15),
             'yaw_rate': np.exp(-(error[:, 2] ** 2) / 0.15),
-            'mean_velocity': np.exp(-(mean_error[:, :2] ** 2).sum(1) / 0.01),
-            'mean_yaw_rate': np.exp(-(mean_error[:, 2] ** 2) / 0.02),
+            'mean_velocity': np.exp(-(mean_error[:, :2] ** 2).sum(1) / 0.03),
+            'mean_yaw_rate': np.exp(-(mean_error[:, 2] ** 2) / 0.05),
+            'drift': np.linalg.norm(mean_error[:, :2], axis=1) + 0.3 * np.abs(mean_error[:, 2]),
             'contact': 1.0 - (sim.foot_contact == desired).mean(axis=1),
             'height': (sim.base_height - styles.body_height_m) ** 2,
             'tilt': (1.0 - 0.8 * aerial * walking) * gravity[:, 0] ** 2 + gravity[:, 1] ** 2,

@@ -17,11 +17,9 @@ from make_agent_ros.go2.constants import (
     SIDE_SIGN,
 )
 from make_agent_ros.go2.kinematics import foot_jacobian, joint_positions
-from make_agent_ros.training.behaviour import Styles, moving
+from make_agent_ros.training.behaviour import MAX_STRIDE_M, Styles, moving
 
 GRAVITY_N = 15.02 * 9.81
-MAX_STRIDE_M = 0.36
-"""Longest path of a foot under the body in one stance, m; leg reach at 0.34 m allows 0.4."""
 MAX_FEED_FORWARD_RAD = 0.5
 
 FOOT_HOME_M = HIP_OFFSET_M + np.stack((np.zeros(4), SIDE_SIGN * ABDUCTION_M, np.zeros(4)), axis=-1)

@@ -21,21 +21,22 @@ from rsl_rl.storage import RolloutStorage
 from make_agent_ros.training.behaviour import FAMILIES
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
 from make_agent_ros.training.env import EnvConfig, RslEnv
+from make_agent_ros.training.symmetry import MirrorAugmentation, append_mirrored
 
 
 @dataclass(frozen=True)
 class TeacherConfig:
     """What `make-agent train teacher` takes."""
 
-    iterations: int = 1100
+    iterations: int = 1500
     """PPO iterations of 24 steps in every environment."""
     envs: int = 512
     seed: int = 1
     steps: int = 24
     checkpoint_every: int = 25
     """Iterations between checkpoints; a run that was stopped goes on from the last."""
-    assist_end: float = 0.5
-    """Share of the run after which no assist is left."""
+    assist_end: float = 0.35
+    """Share of the run after which there is no assist left and pushes have full strength."""
 
 
 class BoundedPPO(PPO):
@@ -96,7 +97,7 @@ def make_algorithm(env: RslEnv, config: TeacherConfig) -> BoundedPPO:
         last.weight *= 0.01
         last.bias.zero_()
     storage = RolloutStorage('rl', env.num_envs, config.steps, obs, [env.num_actions], 'cpu')
-    return BoundedPPO(
+    algorithm = BoundedPPO(
         actor,
         critic,
         storage,
@@ -112,6 +113,8 @@ def make_algorithm(env: RslEnv, config: TeacherConfig) -> BoundedPPO:
         schedule='adaptive',
         desired_kl=0.015,
     )
+    algorithm.symmetry = MirrorAugmentation(env, append_mirrored, use_data_augmentation=True)
+    return algorithm
 
 
 def modules_of(algorithm: PPO) -> dict[str, torch.nn.Module]:
@@ -142,8 +145,9 @@ def train_teacher(
     started = time.monotonic()
     for iteration in range(first, config.iterations):
         share = iteration / config.iterations
-        env.command_range = min(1.0, 0.5 + 2.5 * share)
-        env.env.assist[:] = max(0.0, 1.0 - share / config.assist_end) ** 1.5
+        env.command_range = min(1.0, 0.6 + 2.0 * share)
+        env.env.assist[:] = max(0.0, 1.0 - share / config.assist_end) ** 2
+        env.env.push_share = min(1.0, share / config.assist_end)
         rewards = 0.0
         with torch.inference_mode():
             for _ in range(config.steps):

@@ -1,0 +1,213 @@
+"""The trained generator: a prompt goes in, policies come out as bundles.
+
+| Make-An-Agent (arXiv 2407.10973)  | here                                      | shape    |
+|-----------------------------------|-------------------------------------------|----------|
+| behaviour embedding e             | `BehaviourEmbedding(window)`              | (E,) 64  |
+| policy parameters theta           | flat weights of a 47-64-64-12 MLP         | (8012,)  |
+| latent z = encoder(theta)         | `WeightCodec.encode`                      | (L,) 32  |
+| decoder, theta = decoder(z)       | `WeightCodec.decode`                      | (8012,)  |
+| denoiser of z given e             | `LatentFlow`                              | (L,)     |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from make_agent_ros.generator.codec import WeightCodec
+from make_agent_ros.generator.embedding import BehaviourEmbedding, trajectory_features
+from make_agent_ros.generator.flow import LatentFlow
+from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.mlp import MlpShape
+from make_agent_ros.recording.trajectory import Trajectory
+from make_agent_ros.resources import resource_path
+
+FORMAT_VERSION = 1
+COMMAND_LOW, COMMAND_HIGH = (-0.6, -0.4, -1.0), (1.2, 0.4, 1.0)
+"""Velocities that the policies are trained for; a prompt's own is clipped to them."""
+
+
+class NovelPromptError(ValueError):
+    """A prompt unlike anything that the generator was trained on."""
+
+    def __init__(self, distance: float, threshold: float) -> None:
+        self.distance, self.threshold = distance, threshold
+        super().__init__(
+            f'the prompt is far from all training behaviours: distance {distance:.2f}, expected '
+            f'below {threshold:.2f}. The policy may not walk or not resemble it; check the '
+            'recording, or allow novel prompts explicitly'
+        )
+
+
+@dataclass(frozen=True)
+class GeneratorSizes:
+    """What rebuilds the nets from a file."""
+
+    policy_inputs: int = 47
+    policy_hidden: tuple[int, ...] = (64, 64)
+    latent: int = 32
+    embedding: int = 64
+    style_size: int = 10
+    codec_width: int = 256
+    flow_width: int = 256
+
+
+class Generator(torch.nn.Module):
+    """Embedding, codec and flow together, with the embeddings of the training behaviours."""
+
+    def __init__(self, sizes: GeneratorSizes, info: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.info = info or {}
+        """Provenance: configuration, seeds, training figures."""
+        self.shape = MlpShape(sizes.policy_inputs, tuple(sizes.policy_hidden), 12)
+        self.embedding = BehaviourEmbedding(sizes.embedding, sizes.style_size)
+        self.codec = WeightCodec(self.shape, sizes.latent, sizes.codec_width)
+        self.to_latent = torch.nn.Sequential(
+            torch.nn.Linear(sizes.embedding, 256),
+            torch.nn.ELU(),
+            torch.nn.Linear(256, sizes.latent),
+        )
+        """Deterministic regression from embedding to latent: the flow's rival and teacher."""
+        self.flow = LatentFlow(sizes.latent, sizes.embedding, sizes.flow_width)
+        self.register_buffer('known', torch.zeros(0, sizes.embedding))
+        self.register_buffer('novelty_threshold', torch.tensor(torch.inf))
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write `generator.safetensors` (half precision) and `generator.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            k: (v.half() if v.is_floating_point() else v).contiguous()
+            for k, v in self.state_dict().items()
+        }
+        save_file(tensors, folder / 'generator.safetensors')
+        meta = {'format_version': FORMAT_VERSION, 'sizes': vars(self.sizes), 'info': self.info}
+        (folder / 'generator.json').write_text(json.dumps(meta, indent=1) + '\n')
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None) -> Generator:
+        """Read a generator; the shipped one when no folder is given.
+
+        Raises:
+            FileNotFoundError: no generator there; the message names the command that trains one.
+            ValueError: written by another version of this package.
+        """
+        path = Path(folder) if folder is not None else resource_path('models/generator')
+        if not (path / 'generator.json').exists():
+            raise FileNotFoundError(
+                f'{path} holds no generator.json; run `make-agent train all` or give the folder '
+                'of a trained generator'
+            )
+        meta = json.loads((path / 'generator.json').read_text())
+        if meta.get('format_version') != FORMAT_VERSION:
+            raise ValueError(
+                f'{path}: format {meta.get("format_version")}; this package reads '
+                f'{FORMAT_VERSION}. Train it again or update the package'
+            )
+        model = cls(GeneratorSizes(**meta['sizes']), meta['info'])
+        tensors = {k: v.float() for k, v in load_file(path / 'generator.safetensors').items()}
+        model.known = torch.zeros_like(tensors['known'])
+        model.load_state_dict(tensors)
+        return model.eval()
+
+    # -- use ------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def embed(self, prompts: Trajectory | Sequence[Trajectory]) -> tuple[torch.Tensor, np.ndarray]:
+        """Embed one prompt, or several of one style together.
+
+        Returns:
+            Embedding (E,), mean over the prompts, and velocity vx, vy, wz (3,).
+        """
+        prompts = [prompts] if isinstance(prompts, Trajectory) else list(prompts)
+        rows = [self.embedding(torch.from_numpy(trajectory_features(p))[None]) for p in prompts]
+        embedding = torch.cat([e for e, _ in rows]).mean(0)
+        velocity = torch.cat([v for _, v in rows]).mean(0).numpy()
+        return embedding, np.clip(velocity, COMMAND_LOW, COMMAND_HIGH)
+
+    @torch.no_grad()
+    def novelty(self, prompts: Trajectory | Sequence[Trajectory]) -> tuple[float, float]:
+        """Return the distance to the nearest training behaviour, and the refusal threshold.
+
+        The threshold is the 99.5th percentile of what unseen windows of training behaviours
+        have, measured against the other behaviours.
+        """
+        embedding, _ = self.embed(prompts)
+        distance = (self.known - embedding).square().mean(1).sqrt().min()
+        return float(distance), float(self.novelty_threshold)
+
+    def sample(
+        self,
+        prompts: Trajectory | Sequence[Trajectory],
+        n: int = 16,
+        seed: int = 0,
+        *,
+        steps: int = 8,
+        guidance: float = 1.0,
+        temperature: float = 1.0,
+        allow_novel: bool = False,
+    ) -> list[Bundle]:
+        """Generate `n` policies that move as the prompt does.
+
+        Args:
+            prompts: one 50 Hz trajectory, or several of one style.
+            n: number of candidates.
+            seed: of the noise; the same seed gives the same policies.
+            steps: of the flow's integrator.
+            guidance: see `LatentFlow.sample`.
+            temperature: see `LatentFlow.sample`.
+            allow_novel: generate even when the prompt is unlike the training behaviours.
+
+        Raises:
+            NovelPromptError: the prompt is too far, and `allow_novel` is off.
+        """
+        distance, threshold = self.novelty(prompts)
+        if distance > threshold and not allow_novel:
+            raise NovelPromptError(distance, threshold)
+        embedding, velocity = self.embed(prompts)
+        latent = self.flow.sample(
+            embedding.expand(n, -1),
+            steps=steps,
+            guidance=guidance,
+            temperature=temperature,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        first = prompts if isinstance(prompts, Trajectory) else prompts[0]
+        provenance = {
+            'prompt_sha256': first.digest(),
+            'prompt_source': Path(first.source).name,
+            'generator': self.info.get('digest', 'unknown'),
+            'seed': seed,
+            'novelty': round(distance, 4),
+        }
+        return self.decode(latent, velocity, provenance)
+
+    @torch.no_grad()
+    def decode(
+        self, latent: torch.Tensor, velocity: np.ndarray, provenance: dict[str, Any]
+    ) -> list[Bundle]:
+        """Turn latents (n, L) into bundles that carry `velocity` as their default command."""
+        weights, frequency = self.codec.decode(latent)
+        template = Bundle(
+            layers=self.shape.unflatten(weights[0].numpy()),
+            gait_frequency_hz=float(frequency[0]),
+            default_command=velocity,
+        )
+        return [
+            replace(
+                template,
+                layers=self.shape.unflatten(w.numpy()),
+                gait_frequency_hz=float(f.clamp(0.5, 6.0)),
+                provenance={**provenance, 'candidate': i},
+            )
+            for i, (w, f) in enumerate(zip(weights, frequency, strict=True))
+        ]

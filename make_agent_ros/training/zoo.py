@@ -1,0 +1,349 @@
+"""The policy zoo: one small MLP per behaviour, distilled from the teacher by DAgger.
+
+Many students learn at once with stacked weights. All start from one pretrained net and are pulled
+back to it, which puts their weights into one aligned space; without that, no generator of weights
+can learn (mean of two neighbours' weights: 97 % walk against 1 %).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from make_agent_ros.go2.constants import ACTION_SCALE, JOINT_NAMES
+from make_agent_ros.go2.observation import POLICY_TERMS, TERM_SIZES
+from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.mlp import MlpShape
+from make_agent_ros.training.behaviour import (
+    BehaviourSet,
+    Split,
+    Styles,
+    sample_commands,
+    sample_styles,
+)
+from make_agent_ros.training.env import EnvConfig, StyleEnv
+from make_agent_ros.training.teacher import Teacher
+
+POLICY_SHAPE = MlpShape(sum(TERM_SIZES[t] for t in POLICY_TERMS), (64, 64), len(JOINT_NAMES))
+"""47-64-64-12: what the generator makes, 8,012 weights."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ZooConfig:
+    """What `make-agent train zoo` takes."""
+
+    seed: int = 3
+    chunk: int = 128
+    """Students trained at once; more is slower per student."""
+    envs_per_student: int = 5
+    rounds: int = 4
+    """One round driven by the teacher, the others by the students."""
+    steps_per_round: int = 200
+    updates_per_round: int = 120
+    final_updates: int = 400
+    batch: int = 256
+    learning_rate: float = 2e-3
+    pull: float = 1e-4
+    """Weight of the squared distance to the pretrained net."""
+    bank: int = 384
+    """Visited states kept per student, with the teacher's actions, for the action loss."""
+    default_share: float = 0.35
+    """Share of commands that are the behaviour's own velocity."""
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """Policies of one side of the split, and the states they were taught on."""
+
+    weights: np.ndarray
+    """(n, 8012) float32, layout of `POLICY_SHAPE`."""
+    base: np.ndarray
+    """(8012,) float32: the pretrained net that all started from."""
+    bank_obs: np.ndarray
+    """(n, bank, 47) float16: states visited by the student."""
+    bank_action: np.ndarray
+    """(n, bank, 12) float16: the teacher's actions there."""
+    behaviours: BehaviourSet
+
+    def __len__(self) -> int:
+        """Number of policies."""
+        return len(self.weights)
+
+    def bundles(self, ids: np.ndarray | list[int] | None = None) -> list[Bundle]:
+        """Return policies as bundles."""
+        ids = np.arange(len(self)) if ids is None else ids
+        styles, command = self.behaviours.styles, self.behaviours.default_command
+        return [
+            Bundle(
+                layers=POLICY_SHAPE.unflatten(self.weights[i]),
+                gait_frequency_hz=float(styles.frequency_hz[i]),
+                default_command=command[i],
+            )
+            for i in ids
+        ]
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors."""
+        styles = {f'style.{k}': np.asarray(v) for k, v in self.behaviours.styles.table().items()}
+        arrays = {
+            'weights': self.weights,
+            'base': self.base,
+            'bank_obs': self.bank_obs,
+            'bank_action': self.bank_action,
+            'default_command': self.behaviours.default_command,
+            **styles,
+        }
+        part = path.with_suffix('.part')
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, part)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Zoo:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: naming the command that makes the file.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f'{path} does not exist; run `make-agent train zoo` first')
+        arrays = load_file(path)
+        styles = {k[6:]: v for k, v in arrays.items() if k.startswith('style.')}
+        behaviours = BehaviourSet(Styles(**styles), arrays['default_command'])
+        names = ('weights', 'base', 'bank_obs', 'bank_action')
+        return cls(*(arrays[name] for name in names), behaviours)
+
+
+class StackedMlp(torch.nn.Module):
+    """Many MLPs of `POLICY_SHAPE` side by side, as batched matrix products."""
+
+    def __init__(self, weights: torch.Tensor) -> None:
+        """Take flat weights, shape (students, 8012)."""
+        super().__init__()
+        self.flat = torch.nn.Parameter(weights.clone())
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Map (students, rows, 47) to (students, rows, 12)."""
+        return stacked_forward(self.flat, obs)
+
+
+def stacked_forward(flat: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
+    """Run MLP i, weights `flat[i]` of shape (8012,), on rows `obs[i]`, shape (rows, 47)."""
+    x = obs
+    for i, (dims, (w, b)) in enumerate(
+        zip(POLICY_SHAPE.layer_shapes, POLICY_SHAPE.slices, strict=True)
+    ):
+        weight = flat[:, w].view(-1, *dims).transpose(1, 2)
+        x = torch.baddbmm(flat[:, b].unsqueeze(1), x, weight)
+        if i < len(POLICY_SHAPE.hidden):
+            x = torch.nn.functional.elu(x)
+    return x
+
+
+def _fit(
+    model: StackedMlp,
+    base: torch.Tensor | None,
+    obs: torch.Tensor,
+    action: torch.Tensor,
+    updates: int,
+    config: ZooConfig,
+    generator: torch.Generator,
+) -> float:
+    """Regress the teacher's actions; return the mean squared error of the last quarter."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=updates, pct_start=0.1
+    )
+    tail = []
+    for k in range(updates):
+        rows = torch.randint(obs.shape[1], (config.batch,), generator=generator)
+        error = model(obs[:, rows]) - action[:, rows]
+        # Summed over students, so that each one's gradient is its own.
+        loss = error.square().mean(dim=(1, 2)).sum()
+        if base is not None:
+            loss = loss + config.pull * (model.flat - base).square().sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if k >= 0.75 * updates:
+            tail.append(float(error.detach().square().mean()))
+    return float(np.mean(tail))
+
+
+def pretrain(teacher: Teacher, config: ZooConfig) -> np.ndarray:
+    """Clone the teacher over all styles into one net that knows none of them, (8012,).
+
+    Styles are drawn afresh from the whole space: held-out behaviours are not among them.
+    """
+    rng = np.random.default_rng([config.seed, 11])
+    env = StyleEnv(
+        EnvConfig(seed=config.seed, assist=0.0, nominal_start=0.25),
+        lambda ids: sample_styles(rng, len(ids)),
+        lambda ids: sample_commands(rng, len(ids)),
+    )
+    obs, action = [], []
+    for _ in range(250):
+        label = env.reference + teacher.residual(env.teacher_obs())
+        obs.append(env.obs.copy())
+        action.append(label.astype(np.float32))
+        env.step(label + 0.3 * rng.standard_normal(label.shape))
+    generator = torch.Generator().manual_seed(config.seed)
+    first = torch.cat(
+        [
+            part
+            for out, inp in POLICY_SHAPE.layer_shapes
+            for part in (
+                torch.randn(out * inp, generator=generator) / inp**0.5,
+                torch.zeros(out),
+            )
+        ]
+    )
+    model = StackedMlp(first[None])
+    wide = ZooConfig(batch=2048, learning_rate=3e-3)
+    _fit(
+        model,
+        None,
+        torch.from_numpy(np.concatenate(obs))[None],
+        torch.from_numpy(np.concatenate(action))[None],
+        1500,
+        wide,
+        generator,
+    )
+    return model.flat.detach().numpy()[0]
+
+
+def distil(
+    teacher: Teacher, behaviours: BehaviourSet, base: np.ndarray, config: ZooConfig, seed: int
+) -> Zoo:
+    """Train one student per behaviour, together.
+
+    Args:
+        teacher: labels every state that is visited.
+        behaviours: n of them.
+        base: initial weights of every student, (8012,).
+        config: sizes.
+        seed: of worlds, commands and batches.
+    """
+    n, per = len(behaviours), config.envs_per_student
+    rng = np.random.default_rng([seed, 12])
+    styles = behaviours.styles.repeat(per)
+    default = np.repeat(behaviours.default_command, per, axis=0)
+
+    def commands(ids: np.ndarray) -> np.ndarray:
+        own = (rng.random(len(ids)) < config.default_share)[:, None]
+        return np.where(own, default[ids], sample_commands(rng, len(ids)))
+
+    env = StyleEnv(
+        EnvConfig(envs=n * per, worlds=64, seed=seed, assist=0.0, nominal_start=0.25),
+        lambda ids: styles[ids],
+        commands,
+    )
+    generator = torch.Generator().manual_seed(seed)
+    anchor = torch.from_numpy(base)
+    model = StackedMlp(anchor.repeat(n, 1))
+    obs, action = [], []
+    for round_index in range(config.rounds):
+        for _ in range(config.steps_per_round):
+            label = env.reference + teacher.residual(env.teacher_obs())
+            obs.append(env.obs.reshape(n, per, -1).copy())
+            action.append(label.reshape(n, per, -1).astype(np.float32))
+            if round_index == 0:
+                # Noise on the teacher's actions shows how it recovers.
+                applied = label + 0.3 * rng.standard_normal(label.shape)
+            else:
+                with torch.no_grad():
+                    out = model(torch.from_numpy(obs[-1]))
+                applied = out.numpy().reshape(n * per, -1).astype(np.float64)
+            env.step(applied)
+        last = round_index == config.rounds - 1
+        _fit(
+            model,
+            anchor,
+            torch.from_numpy(np.concatenate(obs, axis=1)),
+            torch.from_numpy(np.concatenate(action, axis=1)),
+            config.final_updates if last else config.updates_per_round,
+            config,
+            generator,
+        )
+    all_obs, all_action = np.concatenate(obs, axis=1), np.concatenate(action, axis=1)
+    keep = rng.permutation(all_obs.shape[1])[: config.bank]
+    return Zoo(
+        model.flat.detach().numpy(),
+        base,
+        all_obs[:, keep].astype(np.float16),
+        all_action[:, keep].astype(np.float16),
+        behaviours,
+    )
+
+
+def build_zoo(
+    folder: Path, config: ZooConfig, split: Split, progress: Progress | None = None
+) -> Zoo:
+    """Train the zoo of both sides of the split; chunks already on disk are kept.
+
+    Args:
+        folder: of the run, with the teacher; receives `base.safetensors`, `zoo/*.safetensors`,
+            `zoo_training.safetensors`, `zoo_held_out.safetensors`, `zoo.json`.
+        config: sizes and seed.
+        split: which behaviours.
+        progress: called with (chunks done, chunks, a line of figures).
+
+    Returns:
+        The training side.
+    """
+    teacher = Teacher.load(folder)
+    parts = folder / 'zoo'
+    parts.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    base_path = folder / 'base.safetensors'
+    if not base_path.exists():
+        save_file({'base': pretrain(teacher, config)}, base_path)
+    base = load_file(base_path)['base']
+    jobs = [
+        (side, start, split.behaviours(side))
+        for side in ('training', 'held_out')
+        for start in range(0, len(split.behaviours(side)), config.chunk)
+    ]
+    for done, (side, start, behaviours) in enumerate(jobs):
+        path = parts / f'{side}_{start:05d}.safetensors'
+        if not path.exists():
+            rows = slice(start, start + config.chunk)
+            chunk = BehaviourSet(behaviours.styles[rows], behaviours.default_command[rows])
+            seed = config.seed * 100_000 + start + (50_000 if side == 'held_out' else 0)
+            distil(teacher, chunk, base, config, seed).save(path)
+        if progress:
+            rate = (time.monotonic() - started) / (done + 1)
+            progress(done + 1, len(jobs), f'{side} {start}, {rate:.0f} s per {config.chunk}')
+    zoos = {}
+    for side in ('training', 'held_out'):
+        chunks = [Zoo.load(p) for p in sorted(parts.glob(f'{side}_*.safetensors'))]
+        zoos[side] = _join(chunks)
+        zoos[side].save(folder / f'zoo_{side}.safetensors')
+    info = {
+        'seconds': time.monotonic() - started,
+        'training': len(zoos['training']),
+        'held_out': len(zoos['held_out']),
+        'config': asdict(config),
+        'split': asdict(split),
+        'action_scale': ACTION_SCALE,
+    }
+    (folder / 'zoo.json').write_text(json.dumps(info, indent=1))
+    return zoos['training']
+
+
+def _join(zoos: list[Zoo]) -> Zoo:
+    names = ('weights', 'bank_obs', 'bank_action')
+    joined = {name: np.concatenate([getattr(z, name) for z in zoos]) for name in names}
+    tables = [z.behaviours.styles.table() for z in zoos]
+    styles = Styles(**{k: np.concatenate([t[k] for t in tables]) for k in tables[0]})
+    command = np.concatenate([z.behaviours.default_command for z in zoos])
+    return Zoo(base=zoos[0].base, behaviours=BehaviourSet(styles, command), **joined)
