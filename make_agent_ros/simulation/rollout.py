@@ -237,7 +237,10 @@ class _Roller:
                     state.quat_wxyz[rows], state.base_ang_vel[rows], state.joint_pos[rows],
                     state.joint_vel[rows],
                 )  # fmt: skip
-                raw = group(mine, command[rows], self.action[rows], cycles[rows])
+                with np.errstate(over='ignore', invalid='ignore'):
+                    raw = group(mine, command[rows], self.action[rows], cycles[rows])
+                # a network that diverges makes no finite action: its robot is to fall, alone
+                raw = np.clip(np.nan_to_num(raw), -100.0, 100.0)
                 self.action[rows] = raw
                 target[rows] = group.default + group.scale * raw[:, group.to_package]
             sim.step(np.clip(target, -6.0, 6.0))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from make_agent_ros.checking.ranking import candidate_cost, rank
+from make_agent_ros.recording.trajectory import Trajectory
+from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
+from make_agent_ros.simulation.rollout import rollout
+
+from .policies import noised, standing_bundle, trot_bundle
+
+
+def recorded(bundle, seconds=5.0):
+    """Four seconds of the policy in a world of its own, as a recording."""
+    worlds = randomised_worlds(1, 99, WorldRanges.nominal())
+    log = rollout([bundle], worlds, bundle.default_command[None], seconds)
+    keep = slice(50, None)
+    count = log.joint_pos.shape[2] - 50
+    return Trajectory(
+        time_s=np.arange(count) * log.control_dt_s,
+        quat_wxyz=log.quat_wxyz[0, 0, keep],
+        base_ang_vel=log.base_ang_vel[0, 0, keep],
+        joint_pos=log.joint_pos[0, 0, keep],
+        joint_vel=log.joint_vel[0, 0, keep],
+        base_lin_acc=np.zeros((count, 3)),
+        joint_torque=log.joint_torque[0, 0, keep],
+        foot_force=np.zeros((count, 4)),
+        source='test',
+    )
+
+
+@pytest.fixture(scope='module')
+def candidates():
+    trot = trot_bundle(3.0, 0.3)
+    return [
+        standing_bundle(),
+        noised(trot, 1.0),
+        trot_bundle(2.2, 0.3),
+        trot,
+        trot_bundle(3.6, 0.3),
+    ]
+
+
+@pytest.fixture(scope='module')
+def ranking(candidates):
+    return rank(candidates, recorded(trot_bundle(3.0, 0.3)), seed=3, worlds=3, seconds=5.0)
+
+
+def test_the_policy_that_made_the_prompt_wins(ranking):
+    assert ranking.best == 3
+    assert ranking.order[0] == 3
+
+
+def test_a_policy_that_falls_everywhere_comes_last(ranking):
+    assert ranking.figures['falls'][1] == 1.0
+    assert ranking.order[-1] == 1
+
+
+def test_the_wrong_step_frequency_is_seen(ranking):
+    error = ranking.figures['frequency_rel']
+    assert error[3] < 0.03
+    assert error[4] == pytest.approx(0.2, abs=0.04)
+
+
+def test_the_same_seed_gives_the_same_ranking(candidates, ranking):
+    again = rank(candidates, recorded(trot_bundle(3.0, 0.3)), seed=3, worlds=3, seconds=5.0)
+    np.testing.assert_array_equal(again.cost, ranking.cost)
+
+
+def test_the_table_lists_every_candidate_once_best_first(ranking):
+    rows = ranking.table()
+    assert sorted(row['candidate'] for row in rows) == [0, 1, 2, 3, 4]
+    costs = [row['cost'] for row in rows]
+    assert costs == sorted(costs)
+    assert all(np.isfinite(costs))
+
+
+def test_falling_everywhere_costs_more_than_any_style_error():
+    names = ('velocity_rmse_m_s', 'yaw_rmse_rad_s', 'frequency_rel', 'phase_cycles', 'duty',
+             'height_m', 'swing_m', 'pitch_rad')  # fmt: skip
+    figures = {name: np.array([np.inf, 0.0]) for name in names}
+    figures['falls'] = np.array([0.0, 1.0])
+    walks_badly, falls = candidate_cost(figures)
+    assert walks_badly < falls
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'), [({'bundles': []}, 'no candidates'), ({'seconds': 2.0}, 'too short')]
+)
+def test_what_cannot_be_ranked_is_refused_with_the_reason(candidates, arguments, message):
+    prompt = recorded(standing_bundle())
+    with pytest.raises(ValueError, match=message):
+        rank(**{'bundles': candidates, 'prompt': prompt, 'seed': 0, **arguments})
