@@ -125,7 +125,7 @@ def import_(
 def info(path: Annotated[Path, typer.Argument(help='A bag or a policy bundle (.onnx).')]) -> None:
     """Say what a bag shows (gait, quality, steady segments) or what a policy bundle holds."""
     if path.suffix == '.onnx':
-        from make_agent_ros.demo.table import print_bundle
+        from make_agent_ros.console import print_bundle
 
         print_bundle(path)
         return
@@ -149,15 +149,16 @@ def generate(
     """Generate a policy that moves like the robot in BAG; the best of CANDIDATES by rollout."""
     from rich.console import Console
 
-    from make_agent_ros.generator.pipeline import Request, generate_best
+    from make_agent_ros.nodes.generation import GeneratorConfig, generate_best
     from make_agent_ros.policy import save
 
-    console = Console(stderr=True)
-    with console.status('reading the bag') as status:
-        request = Request(bag, candidates, prompt_s, seed, allow_novel)
-        result = generate_best(request, lambda stage: status.update(stage))
-    save(result.bundle, out)
-    typer.echo(f'{out}: {result.sentence}')
+    config = GeneratorConfig(
+        bag=str(bag), candidates=candidates, prompt_s=prompt_s, seed=seed, allow_novel=allow_novel
+    )
+    with Console(stderr=True).status('generating') as status:
+        generated = generate_best(config, status.update)
+    save(generated.bundle, out)
+    typer.echo(f'{out}: {generated.summary}')
 
 
 @app.command()
@@ -175,37 +176,37 @@ def check(
     raise typer.Exit(check_policy(policy, prompt, backend.split(','), out, isaacgym_python))
 
 
-@app.command(context_settings={'allow_extra_args': True})
-@verb
-def deploy(context: typer.Context) -> None:
-    """Start the whole graph without ROS 2's launch. Arguments as NAME:=VALUE."""
-    _start('deploy', context.args)
-
-
-@app.command(context_settings={'allow_extra_args': True})
-@verb
-def sim(context: typer.Context) -> None:
-    """Start the simulated Go2 alone. Arguments as NAME:=VALUE."""
-    _start('sim', context.args)
-
-
-def _start(group: str, arguments: list[str]) -> None:
+def _start(group: str, words: list[str], show_args: bool) -> None:
     from make_agent_ros.nodes import deploy as processes
     from make_agent_ros.nodes import graph
 
-    values = graph.parse_arguments(group, arguments)
+    if show_args:
+        typer.echo(graph.manual(group))
+        return
+    values = graph.parse_arguments(group, words)
     raise typer.Exit(processes.run(graph.plan(group, graph.settings_from(values))))
 
 
-def _arguments_help(group: str) -> str:
-    """Return the group's arguments as text for --help: the same list as `--show-args`."""
-    from make_agent_ros.nodes import graph
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar='[NAME:=VALUE]...', help='See --show-args.')
+]
+ShowArgs = Annotated[
+    bool, typer.Option('--show-args', '-s', help='List the arguments, as ros2 launch does.')
+]
 
-    lines = [
-        f'\b\n{argument.name}:={argument.default}\n    {argument.description}'
-        for argument in graph.arguments_of(group)
-    ]
-    return '\n\n'.join(lines)
+
+@app.command()
+@verb
+def deploy(arguments: Words = None, show_args: ShowArgs = False) -> None:
+    """Start the whole graph without ROS 2's launch; the arguments of deploy.launch.py."""
+    _start('deploy', arguments or [], show_args)
+
+
+@app.command()
+@verb
+def sim(arguments: Words = None, show_args: ShowArgs = False) -> None:
+    """Start the simulated Go2 alone; the arguments of sim.launch.py."""
+    _start('sim', arguments or [], show_args)
 
 
 @app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from make_agent_ros import __version__
-from make_agent_ros.nodes.parameters import param
+from make_agent_ros.fields import param
 from make_agent_ros.policy import Bundle
 
 if TYPE_CHECKING:

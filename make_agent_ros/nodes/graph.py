@@ -7,6 +7,7 @@ makes `launch_ros` actions of them, `nodes.deploy` makes subprocesses.
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,7 +165,12 @@ NODES: tuple[NodeSpec, ...] = (
     NodeSpec(
         'controller',
         'state machine, safety envelope and policy; the only writer of rt/lowcmd',
-        parameters=lambda s: {**_link(s), 'dry_run': s.dry_run, 'policy': s.policy},
+        parameters=lambda s: {
+            **_link(s),
+            'robot': s.robot,
+            'dry_run': s.dry_run,
+            'policy': s.policy,
+        },  # fmt: skip
     ),
     NodeSpec(
         'recorder',
@@ -234,6 +240,17 @@ def arguments_of(group: str) -> tuple[Argument, ...]:
     if own is None:
         return ARGUMENTS
     return tuple(argument for argument in ARGUMENTS if argument.name in common | own)
+
+
+def manual(group: str) -> str:
+    """Return a group's arguments with their descriptions, as `ros2 launch --show-args` does."""
+    lines = ["Arguments (pass arguments as 'NAME:=VALUE'):"]
+    for argument in arguments_of(group):
+        choices = ', '.join(repr(choice) for choice in argument.choices if choice)
+        lines += ['', f"    '{argument.name}': (default: '{argument.default}')"]
+        text = argument.description + (f' One of {choices}.' if choices else '')
+        lines += textwrap.wrap(text, 92, initial_indent=' ' * 8, subsequent_indent=' ' * 8)
+    return '\n'.join(lines)
 
 
 def settings_from(values: Values) -> Settings:

@@ -1,0 +1,215 @@
+"""An operator as a program: calls services, drives `/cmd_vel`, follows states and odometry."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from make_agent_ros.go2.constants import JOINT_NAMES, joint_index_map
+
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+COMMAND_PERIOD_S = 0.05
+"""/cmd_vel goes out at 20 Hz; the controller takes 0.5 s of silence for a lost operator."""
+
+
+class OperatorError(RuntimeError):
+    """The graph did not do what was asked; the message holds the node's own sentence."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where the robot was, by `/odom` and `/joint_states`; one row per odometry sample."""
+
+    time_s: np.ndarray
+    """Local monotonic time of arrival, s, shape (T,)."""
+    position: np.ndarray
+    """World, m, shape (T, 3)."""
+    quat_wxyz: np.ndarray
+    """Shape (T, 4)."""
+    velocity: np.ndarray
+    """vx, vy in the body frame, m/s, and yaw rate, rad/s, shape (T, 3)."""
+    command: np.ndarray
+    """/cmd_vel in force, shape (T, 3)."""
+    joint_pos: np.ndarray
+    """Package order, rad, shape (T, 12); NaN before the first /joint_states."""
+
+    def between(self, start_s: float, end_s: float) -> Track:
+        """Return the rows with start_s <= time_s < end_s."""
+        low, high = np.searchsorted(self.time_s, (start_s, end_s))
+        return Track(**{name: rows[low:high] for name, rows in vars(self).items()})
+
+
+class Operator:
+    """A context manager around one node with its executor in a thread."""
+
+    def __init__(self, domain_id: int | None = None, namespace: str = '') -> None:
+        """Prepare.
+
+        Args:
+            domain_id: ROS domain; the environment's when omitted.
+            namespace: of the graph's nodes.
+        """
+        self._domain_id = domain_id
+        self._namespace = namespace
+        self._states: dict[str, dict[str, Any]] = {}
+        self._rows: list[tuple[np.ndarray, ...]] = []
+        self._joints = np.full(12, np.nan)
+        self._joint_map: np.ndarray | None = None
+        self._command: tuple[float, float, float] | None = None
+        self._lock = threading.Lock()
+        self.policies = 0
+        """Policies seen on /policy."""
+
+    def __enter__(self) -> Operator:
+        self._context = rclpy.Context()
+        # Signals stay with the caller, who must still be able to ask for damping after Ctrl-C.
+        rclpy.init(
+            context=self._context,
+            domain_id=self._domain_id,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        node = rclpy.create_node('operator', context=self._context, namespace=self._namespace)
+        self.node = node
+        self._twist = node.create_publisher(Twist, 'cmd_vel', 1)
+        for name in ('controller', 'recorder', 'generator', 'simulator'):
+            node.create_subscription(String, f'{name}/state', self._state_callback(name), LATCHED)
+        node.create_subscription(Odometry, 'odom', self._on_odometry, qos_profile_sensor_data)
+        node.create_subscription(
+            JointState, 'joint_states', self._on_joints, qos_profile_sensor_data
+        )
+        node.create_timer(COMMAND_PERIOD_S, self._publish_command)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(timeout=2.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    # -- driving --------------------------------------------------------------------------------
+
+    def drive(self, command: tuple[float, float, float] | None) -> None:
+        """Publish this velocity from now on (vx, vy m/s, wz rad/s); None: say nothing."""
+        self._command = command
+
+    def _publish_command(self) -> None:
+        if self._command is not None:
+            message = Twist()
+            message.linear.x, message.linear.y, message.angular.z = map(float, self._command)
+            self._twist.publish(message)
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def call(self, service: str, timeout_s: float = 5.0) -> str:
+        """Call a Trigger service and return its sentence.
+
+        Raises:
+            OperatorError: no such service, no answer in time, or a refusal with its reason.
+        """
+        client = self.node.create_client(Trigger, service)
+        try:
+            if not client.wait_for_service(timeout_sec=min(timeout_s, 10.0)):
+                raise OperatorError(f'{service}: nobody offers this service')
+            done = threading.Event()
+            future = client.call_async(Trigger.Request())
+            future.add_done_callback(lambda _: done.set())
+            if not done.wait(timeout_s):
+                raise OperatorError(f'{service}: no answer within {timeout_s:.0f} s')
+            answer = future.result()
+        finally:
+            self.node.destroy_client(client)
+        if not answer.success:
+            raise OperatorError(f'{service}: {answer.message}')
+        return str(answer.message)
+
+    def state(self, node: str) -> dict[str, Any]:
+        """Return the newest state of a node; empty before the first."""
+        return self._states.get(node, {})
+
+    def wait_for(
+        self, node: str, condition: Callable[[dict[str, Any]], bool], timeout_s: float, what: str
+    ) -> dict[str, Any]:
+        """Wait until a node's state meets a condition.
+
+        Raises:
+            OperatorError: not within `timeout_s`; names the node's last state.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            state = self.state(node)
+            if state and condition(state):
+                return state
+            time.sleep(0.02)
+        raise OperatorError(
+            f'{node}: {what} not within {timeout_s:.0f} s; its state is '
+            f'{json.dumps(self.state(node)) or "unknown"}'
+        )
+
+    # -- listening ------------------------------------------------------------------------------
+
+    def track(self) -> Track:
+        """Return everything heard so far."""
+        with self._lock:
+            rows = list(self._rows)
+        columns = [np.array(column) for column in zip(*rows, strict=True)]
+        if not columns:
+            raise OperatorError('no /odom has arrived; is the simulator running?')
+        return Track(*columns)
+
+    def _state_callback(self, name: str) -> Callable[[String], None]:
+        def on_state(message: String) -> None:
+            self._states[name] = json.loads(message.data)
+
+        return on_state
+
+    def _on_joints(self, message: JointState) -> None:
+        if self._joint_map is None:
+            self._joint_map = joint_index_map(list(message.name), JOINT_NAMES)
+        self._joints = np.array(message.position)[self._joint_map]
+
+    def _on_odometry(self, message: Odometry) -> None:
+        pose, twist = message.pose.pose, message.twist.twist
+        p, q = pose.position, pose.orientation
+        row = (
+            np.float64(time.monotonic()),
+            np.array([p.x, p.y, p.z]),
+            np.array([q.w, q.x, q.y, q.z]),
+            np.array([twist.linear.x, twist.linear.y, twist.angular.z]),
+            np.array(self._command or (0.0, 0.0, 0.0)),
+            self._joints,
+        )
+        with self._lock:
+            self._rows.append(row)
