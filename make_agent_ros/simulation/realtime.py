@@ -92,6 +92,11 @@ class RealTimeRobot:
         """Whether the thread steps the robot."""
         return self._thread.is_alive()
 
+    @property
+    def simulated_s(self) -> float:
+        """Simulated time since the start; a reset of the robot does not set it back."""
+        return self._steps * float(self.robot.model.opt.timestep)
+
     def do(self, action: Callable[[SimulatedRobot], None]) -> None:
         """Run `action(robot)` between two steps."""
         with self.lock:
