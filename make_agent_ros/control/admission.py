@@ -23,7 +23,6 @@ from make_agent_ros.go2.constants import (
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, BundleError, from_bytes
 
-DIGEST_CHARS = 12
 PROBE_COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.5))
 """Velocity commands that a candidate is tried with, (vx, vy) m/s and wz rad/s."""
 
@@ -41,8 +40,8 @@ class AdmissionConfig:
 
 
 def bundle_digest(data: bytes) -> str:
-    """Return the name of a bundle in logs and states: the start of its SHA-256."""
-    return hashlib.sha256(data).hexdigest()[:DIGEST_CHARS]
+    """Return the name of a bundle: the SHA-256 of its bytes, as hex."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def admit(data: bytes, config: AdmissionConfig, recent: Sequence[RobotState] = ()) -> PolicyRunner:
@@ -84,7 +83,7 @@ def standing_state() -> RobotState:
 
 def _demand_check(bundle: Bundle) -> None:
     verdict = bundle.check.get('verdict')
-    if verdict != 'pass':
+    if str(verdict).upper() != 'PASS':
         was = 'was never checked' if verdict is None else f'has the check verdict {verdict!r}'
         raise BundleError(
             f'the policy {was} and require_check is on; run make-agent check on it and deploy '

@@ -28,6 +28,7 @@ class BlackBox:
     """A ring of ticks in preallocated memory; the loop records, another thread takes copies."""
 
     def __init__(self, rate_hz: float = 500.0, duration_s: float = 30.0) -> None:
+        self._rate_hz = rate_hz
         self.size = int(rate_hz * duration_s)
         self._rows = np.full((self.size, sum(FIELDS.values())), np.nan, dtype=np.float32)
         self._time_s = np.zeros(self.size)
@@ -110,6 +111,26 @@ class BlackBox:
         result.update(time_s=time_s, tick=tick, mode=names[mode], armed=armed)
         result['policy'] = np.array(self._policies)[policy]
         return result
+
+    def recent_states(self, duration_s: float, step: int) -> list[RobotState]:
+        """Return every `step`-th measurement of the last seconds spent in STAND or WALK."""
+        end = self.count
+        ticks = range(max(end - min(int(duration_s * self._rate_hz), self.size), 0), end, step)
+        states = []
+        for tick in ticks:
+            i = tick % self.size
+            row, part = self._rows[i].astype(np.float64), self._slices
+            if MODES[self._mode[i]] in (Mode.STAND, Mode.WALK) and np.isfinite(row[:34]).all():
+                states.append(
+                    RobotState(
+                        quat_wxyz=row[part['quat_wxyz']],
+                        base_ang_vel=row[part['base_ang_vel']],
+                        joint_pos=row[part['joint_pos']],
+                        joint_vel=row[part['joint_vel']],
+                        stamp_s=float(self._time_s[i]),
+                    )
+                )
+        return states
 
 
 def save(snapshot: dict[str, np.ndarray], path: Path) -> None:

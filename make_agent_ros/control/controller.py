@@ -17,6 +17,7 @@ from make_agent_ros.control.clamp import clamp_command, is_finite
 from make_agent_ros.control.faults import Fault, FaultCode, Reaction
 from make_agent_ros.control.machine import Mode, Readiness, Reply, Request, StateMachine
 from make_agent_ros.control.motion import Motion
+from make_agent_ros.control.operator import RemoteOperator
 from make_agent_ros.control.runner import PolicyRunner
 from make_agent_ros.control.safety import Envelope, SafetyLimits, Signs
 from make_agent_ros.control.walker import WalkConfig, Walker
@@ -47,7 +48,10 @@ class ControllerConfig:
     use_default_command: bool = False
     """Whether a bundle's default command applies until the first velocity command arrives."""
     damping_kd: float = DAMPING_KD
+    """Velocity gain of damping, N m s/rad."""
     dry_run: bool = False
+    remote_velocity: bool = True
+    """Whether the sticks of Unitree's remote set the velocity while they are moved."""
 
 
 @dataclass
@@ -91,6 +95,7 @@ class Controller:
         self._slew = np.array(config.acceleration_max)
         self._state: RobotState | None = None
         self._pending_stand: np.ndarray | None = None
+        self._remote = RemoteOperator()
 
     @property
     def mode(self) -> Mode:
@@ -133,6 +138,8 @@ class Controller:
             The command to send (the same object at each call), or None: send nothing.
         """
         self._state = state
+        if state is not None:
+            self._heed_remote(now_s, state)
         self._signs.policy_time_s = self.walker.last_policy_s if self._mode is Mode.WALK else None
         self._signs.heartbeat_s = self.inputs.heartbeat_s
         self._signs.foreign_writers = self.inputs.foreign_writers
@@ -150,6 +157,34 @@ class Controller:
             return None
         self._write(now_s, state)
         return self.command
+
+    def _heed_remote(self, now_s: float, state: RobotState) -> None:
+        """Follow the buttons of Unitree's remote; the stop button works in every mode."""
+        asked = self._remote.requests(state.wireless_remote)
+        if asked is Request.STOP and self.machine.mode in (Mode.PASSIVE, Mode.DAMPING, Mode.FAULT):
+            return
+        if asked is not None:
+            self.request(asked, now_s)
+
+    def _wanted_velocity(self, now_s: float) -> np.ndarray:
+        """Return what the operator asks for: the remote's sticks before /cmd_vel."""
+        config, runner = self.config, self.walker.current
+        if config.remote_velocity and self._state is not None:
+            sticks = self._remote.velocity(
+                self._state.wireless_remote, config.velocity_min, config.velocity_max
+            )
+            if sticks is not None:
+                self.command_stale = False
+                return np.array(sticks)
+        given = self.inputs.velocity
+        self.command_stale = (
+            given is not None and now_s - given[3] > config.limits.command_age_max_s
+        )
+        if given is not None and not self.command_stale and math.isfinite(sum(given)):
+            return np.array(given[:3])
+        if given is None and config.use_default_command and runner is not None:
+            return np.array(runner.bundle.default_command)
+        return np.zeros(3)
 
     def _advance(self, now_s: float, faults: list[Fault]) -> None:
         machine = self.machine
@@ -188,16 +223,7 @@ class Controller:
 
     def _shape_velocity(self, now_s: float) -> None:
         """Limit the operator's command in age, size and rate of change."""
-        given = self.inputs.velocity
-        age_max = self.config.limits.command_age_max_s
-        self.command_stale = given is not None and now_s - given[3] > age_max
-        runner = self.walker.current
-        if given is not None and not self.command_stale and math.isfinite(sum(given)):
-            wanted = np.array(given[:3])
-        elif given is None and self.config.use_default_command and runner is not None:
-            wanted = np.array(runner.bundle.default_command)
-        else:
-            wanted = np.zeros(3)
+        wanted = self._wanted_velocity(now_s)
         step = self._slew * max(now_s - self._last_tick_s, 0.0)
         np.clip(wanted, self._low, self._high, out=wanted)
         np.clip(wanted, self.velocity - step, self.velocity + step, out=self.velocity)

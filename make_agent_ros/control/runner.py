@@ -19,10 +19,12 @@ class PolicyRunner:
 
         Args:
             bundle: a valid policy.
-            digest: names it in the state, the log and the black box.
+            digest: SHA-256 of its bytes; names it in the state and the black box.
         """
         self.bundle = bundle
         self.digest = digest
+        self.name = digest[:12]
+        """Short form of the digest for sentences."""
         self.dt_s = bundle.control_dt
         self.builder = bundle.observation_builder()
         self._policy = bundle.policy()

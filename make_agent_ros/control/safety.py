@@ -37,7 +37,9 @@ class SafetyLimits:
     frozen_max_s: float = 0.05
     """How long samples may keep arriving with identical values or an unchanged tick, s."""
     roll_max_rad: float = 0.9
+    """Largest roll in any moving mode, rad."""
     pitch_max_rad: float = 1.3
+    """Largest pitch in any moving mode, rad."""
     stand_up_tilt_max_rad: float = 0.5
     """Roll or pitch beyond which the robot does not stand up, rad."""
     joint_range_factor: float = 1.1
@@ -47,9 +49,11 @@ class SafetyLimits:
     joint_velocity_factor: float = 1.5
     """Measured speeds may be this multiple of the motors' no-load speed."""
     motor_temperature_warn_c: float = 70.0
+    """Motor temperature that is worth a warning, deg C."""
     motor_temperature_max_c: float = 85.0
     """Beyond it the robot lies down, deg C."""
     battery_warn_percent: float = 20.0
+    """State of charge that is worth a warning, percent."""
     battery_min_percent: float = 8.0
     """Below it the robot lies down, and does not stand up, percent."""
     policy_age_max_s: float = 0.06
@@ -59,6 +63,7 @@ class SafetyLimits:
     heartbeat_age_max_s: float = 0.6
     """Three missed operator heartbeats of 200 ms mean lying down, s."""
     require_heartbeat: bool = False
+    """Whether the operator must be heard on ~/heartbeat or /joy."""
 
     def __post_init__(self) -> None:
         """Refuse limits that switch a check off by accident.

@@ -23,7 +23,9 @@ class WalkConfig:
     probation_s: float = 1.0
     """A new policy that leaves the probation envelope within this time is taken back, s."""
     probation_tilt_rad: float = 0.5
+    """Largest roll or pitch on probation, rad."""
     probation_ang_vel_rad_s: float = 8.0
+    """Largest body rate about any axis on probation, rad/s."""
     action_limit_rad: float = 2.0
     """Largest |action_scale * action| of a plausible policy, rad."""
     target_filter_hz: float = 0.0
@@ -87,7 +89,7 @@ class Walker:
         """Swap to `runner` between two ticks; while walking, blend and put it on probation."""
         if not self._walking or self.current is None:
             self.current, self.previous = runner, None
-            self.events.append(f'policy {runner.digest} loaded')
+            self.events.append(f'policy {runner.name} loaded')
             return
         old = self.current
         runner.start(now_s, old.phase(now_s), last.joint_pos)
@@ -97,7 +99,7 @@ class Walker:
         self.current = runner
         self._due_s = min(self._due_s, now_s + runner.dt_s)
         self._begin(now_s, last, old)
-        self.events.append(f'policy {runner.digest} replaces {old.digest}')
+        self.events.append(f'policy {runner.name} replaces {old.name}')
 
     def _begin(self, now_s: float, last: JointCommand, policy: PolicyRunner | None) -> None:
         self._blend_start_s = now_s
@@ -136,7 +138,7 @@ class Walker:
         if fine:
             self.last_policy_s = now_s
         else:
-            detail = f'policy {runner.digest} computed NaN or Inf'
+            detail = f'policy {runner.name} computed NaN or Inf'
             return Fault(FaultCode.POLICY_NOT_FINITE, Reaction.DAMP, detail)
         return None
 
@@ -159,7 +161,7 @@ class Walker:
     def _take_back(self, now_s: float, reason: str, last: JointCommand) -> Fault | None:
         assert self.current is not None
         bad, proven = self.current, self.previous
-        what = f'policy {bad.digest} {reason} within its first {self.config.probation_s} s'
+        what = f'policy {bad.name} {reason} within its first {self.config.probation_s} s'
         if proven is None:
             self.current = None
             return Fault(FaultCode.POLICY_PROBATION, Reaction.STAND, what)
@@ -168,7 +170,7 @@ class Walker:
         self._begin(now_s, last, None)
         self._probation_end_s = -math.inf
         self._due_s = now_s
-        self.events.append(f'{what}; policy {proven.digest} runs again')
+        self.events.append(f'{what}; policy {proven.name} runs again')
         return None
 
     def write(self, now_s: float, command: JointCommand) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from make_agent_ros.policy.bundle import BundleError
+from make_agent_ros.policy.bundle import BundleError, from_bytes
 
 _KEY_CHARS = 64
 _SIGNATURE_CHARS = 128
@@ -163,3 +163,22 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f'{path}: a {type(key).__name__}; make an ed25519 key instead')
     return key
+
+
+def sign_file(policy: Path, key: Path, out: Path) -> str:
+    """Sign the bundle in `policy` with the private key in `key`; write it to `out` in one step.
+
+    Returns:
+        The signer's public key as hex, which goes into `trusted_keys`.
+
+    Raises:
+        BundleError: `policy` is no valid bundle.
+        ValueError: `key` is no ed25519 key.
+    """
+    data = policy.read_bytes()
+    from_bytes(data)
+    private = load_key(key)
+    temporary = out.with_name(out.name + '.part')
+    temporary.write_bytes(sign(data, private))
+    temporary.replace(out)
+    return private.public_key().public_bytes_raw().hex()
