@@ -170,7 +170,7 @@ NODES: tuple[NodeSpec, ...] = (
             'robot': s.robot,
             'dry_run': s.dry_run,
             'policy': s.policy,
-        },  # fmt: skip
+        },
     ),
     NodeSpec(
         'recorder',
