@@ -160,7 +160,11 @@ NODES: tuple[NodeSpec, ...] = (
         'simulator',
         "the simulated Go2 behind the robot's own DDS interface",
         needed=lambda s: s.robot == 'sim',
-        parameters=lambda s: {**_link(s), 'headless': s.headless},
+        parameters=lambda s: {
+            **_link(s),
+            'headless': s.headless,
+            'publish_clock': s.use_sim_time,
+        },
     ),
     NodeSpec(
         'controller',
