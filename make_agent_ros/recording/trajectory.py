@@ -24,8 +24,8 @@ COLUMNS: dict[str, tuple[int, ...]] = {
 }
 """Array fields of a trajectory and the shape of one sample."""
 
-MAX_SAMPLES = 20_000_000
-"""Refused above: 11 hours at 500 Hz, 9 GB; cut the recording first."""
+MAX_SAMPLES = 2_000_000
+"""Refused above: 66 minutes at 500 Hz, 0.9 GB in memory; cut the recording first."""
 
 
 @dataclass(frozen=True)
