@@ -70,8 +70,8 @@ def prompt_gait(prompt: Trajectory) -> Gait:
 def rank(
     bundles: Sequence[Bundle],
     prompt: Trajectory,
-    *,
     seed: int,
+    *,
     worlds: int = 4,
     seconds: float = 5.0,
     command: np.ndarray | None = None,

@@ -1,0 +1,315 @@
+"""Scenarios: what varies in a world, what is asked of the robot, what counts as passing.
+
+A scenario is a set of ranges; a trial is one robot with one set of numbers drawn from them. Trials
+are drawn here, once, with numpy: every physics engine gets the same numbers, and a trial can be
+played again from its seed alone. The Isaac Gym runner imports this file in Python 3.8.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from make_agent_ros.checking.terrain import Terrain, build_terrain
+
+if TYPE_CHECKING:
+    Range = tuple[float, float]
+
+STARTS = ('standing', 'wrong_pose', 'lying')
+CONFIG_FILE = 'config/check.yaml'
+TERRAIN_FILE = 'sim/terrains/terrains.yaml'
+PUSH_DIRECTIONS = 8
+
+
+class ScenarioError(ValueError):
+    """A check configuration that cannot be used; the message names entry, value and remedy."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A figure above `warn` is a warning, above `fail` a failure."""
+
+    warn: float
+    fail: float
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of world. Ranges are (low, high), drawn uniformly per trial."""
+
+    name: str
+    title: str
+    """What happens, in a few words, for the report."""
+    trials: int = 16
+    seconds: float = 6.0
+    friction: Range = (0.8, 0.8)
+    """Sliding friction of the feet on the ground."""
+    payload_kg: Range = (0.0, 0.0)
+    """Mass added to the trunk."""
+    payload_shift_m: Range = (0.0, 0.0)
+    """Shift of the trunk's centre of mass, along x and y each."""
+    motor_strength: Range = (1.0, 1.0)
+    """Factor on every motor's torque and on its limit."""
+    stiffness_factor: Range = (1.0, 1.0)
+    damping_factor: Range = (1.0, 1.0)
+    weak_joint: Range = (1.0, 1.0)
+    """Factor on the torque of one joint, drawn per trial."""
+    latency_s: Range = (0.0, 0.0)
+    """From the policy's output to the motors."""
+    noise: Range = (1.0, 1.0)
+    """Sensor noise, in units of the usual noise."""
+    bias: Range = (0.0, 0.0)
+    """Constant sensor offsets per trial, in units of the usual noise."""
+    push_m_s: Range = (0.0, 0.0)
+    """Velocity kick; trial i is pushed in direction i of eight."""
+    push_at_s: float = 3.0
+    terrain: str = 'flat'
+    """A name in `sim/terrains/terrains.yaml`."""
+    obstacle_m: Range = (0.0, 0.0)
+    slope_deg: Range = (0.0, 0.0)
+    start: str = 'standing'
+    """`standing`, `wrong_pose` (off by up to 0.3 rad, tilted, dropped) or `lying`."""
+    commands: tuple[tuple[float, ...], ...] = ()
+    """(from second, vx, vy, wz) in order; the policy's default command when empty."""
+    advisory: bool = False
+    """Beyond what a policy must master: a failure here is reported as a warning."""
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    """Figure -> limit."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ScenarioError: naming the scenario, the entry and what is expected.
+        """
+        for entry in fields(self):
+            if entry.type == 'Range':
+                value = getattr(self, entry.name)
+                if not _is_range(value):
+                    raise ScenarioError(
+                        f'{self.name}: {entry.name} = {value!r}; expected [low, high]'
+                    )
+                object.__setattr__(self, entry.name, (float(value[0]), float(value[1])))
+        if self.start not in STARTS:
+            raise ScenarioError(f'{self.name}: start {self.start!r}; known: {", ".join(STARTS)}')
+        if not 1 <= self.trials <= 100_000 or not 2.0 <= self.seconds <= 120.0:
+            raise ScenarioError(
+                f'{self.name}: {self.trials} trials of {self.seconds} s; use 1 or more of 2-120 s'
+            )
+        for row in self.commands:
+            if len(row) != 4:
+                raise ScenarioError(f'{self.name}: command {row}; expected [second, vx, vy, wz]')
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+
+def _is_range(value: Any) -> bool:
+    try:
+        low, high = (float(v) for v in value)
+    except (TypeError, ValueError):
+        return False
+    return bool(np.isfinite([low, high]).all()) and low <= high
+
+
+def scenario_from_dict(
+    name: str, entry: Mapping[str, Any], limits: Mapping[str, Limit]
+) -> Scenario:
+    """Build a scenario from configuration.
+
+    Args:
+        name: of the scenario.
+        entry: its fields; `limits` inside overrides the defaults per figure.
+        limits: the defaults.
+
+    Raises:
+        ScenarioError: an unknown field, or a value that makes no sense.
+    """
+    known = {f.name for f in fields(Scenario)}
+    unknown = sorted(set(entry) - known)
+    if unknown:
+        raise ScenarioError(
+            f'{name}: unknown entries {", ".join(unknown)}; known: {", ".join(sorted(known))}'
+        )
+    own = {k: _limit(name, k, v) for k, v in (entry.get('limits') or {}).items()}
+    values = dict(entry, name=name, limits={**limits, **own})
+    values.setdefault('title', name)
+    values['commands'] = tuple(tuple(float(x) for x in row) for row in entry.get('commands', ()))
+    return Scenario(**values)
+
+
+def _limit(scenario: str, name: str, value: Any) -> Limit:
+    if isinstance(value, Mapping):
+        value = (value.get('warn'), value.get('fail'))
+    if not _is_range(value):
+        raise ScenarioError(
+            f'{scenario}: limit {name} = {value!r}; expected [warn, fail] with warn <= fail'
+        )
+    return Limit(float(value[0]), float(value[1]))
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """All scenarios with the terrains they use."""
+
+    scenarios: tuple[Scenario, ...]
+    terrains: Mapping[str, Mapping[str, Any]]
+    seed: int = 0
+
+    def __getitem__(self, name: str) -> Scenario:
+        """Return a scenario by name.
+
+        Raises:
+            ScenarioError: no such scenario; the message lists those there are.
+        """
+        for scenario in self.scenarios:
+            if scenario.name == name:
+                return scenario
+        names = ', '.join(s.name for s in self.scenarios)
+        raise ScenarioError(f'no scenario {name!r}; there are {names}')
+
+    def to_json(self) -> str:
+        """Return the configuration for another process."""
+        return json.dumps(
+            {
+                'seed': self.seed,
+                'terrains': {k: dict(v) for k, v in self.terrains.items()},
+                'scenarios': [s.to_dict() for s in self.scenarios],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> CheckConfig:
+        """Read what `to_json` wrote."""
+        data = json.loads(text)
+        scenarios = []
+        for entry in data['scenarios']:
+            limits = {k: Limit(v['warn'], v['fail']) for k, v in entry.pop('limits').items()}
+            scenarios.append(scenario_from_dict(entry.pop('name'), entry, limits))
+        return cls(tuple(scenarios), data['terrains'], int(data['seed']))
+
+
+def load_config(path: Path | None = None, terrains: Path | None = None) -> CheckConfig:
+    """Read `config/check.yaml`, or a file of the same form.
+
+    Raises:
+        ScenarioError: not YAML, or an entry that cannot be used.
+    """
+    import yaml
+
+    from make_agent_ros.resources import resource_path
+
+    path = path or resource_path(CONFIG_FILE)
+    terrains = terrains or resource_path(TERRAIN_FILE)
+    try:
+        data = yaml.safe_load(path.read_text())
+        grounds = yaml.safe_load(terrains.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ScenarioError(f'{path}: {error}') from error
+    if not isinstance(data, dict) or not isinstance(data.get('scenarios'), dict):
+        raise ScenarioError(f'{path}: expected a mapping with `limits` and `scenarios`')
+    limits = {k: _limit('limits', k, v) for k, v in (data.get('limits') or {}).items()}
+    defaults = data.get('defaults') or {}
+    scenarios = tuple(
+        scenario_from_dict(name, {**defaults, **(entry or {})}, limits)
+        for name, entry in data['scenarios'].items()
+    )
+    for scenario in scenarios:
+        if scenario.terrain not in grounds:
+            raise ScenarioError(
+                f'{scenario.name}: terrain {scenario.terrain!r}; known: {", ".join(grounds)}'
+            )
+    return CheckConfig(scenarios, grounds, int(data.get('seed', 0)))
+
+
+@dataclass(frozen=True)
+class Trials:
+    """B robots, each with its own numbers; arrays have shape (B, ...)."""
+
+    scenario: Scenario
+    seeds: np.ndarray
+    """Draws the trial again: `draw_trials(scenario, [seed], terrains)`."""
+    friction: np.ndarray
+    payload_kg: np.ndarray
+    payload_shift_m: np.ndarray
+    """(B, 2)."""
+    strength: np.ndarray
+    """Factor on each joint's torque and torque limit, (B, 12)."""
+    stiffness_factor: np.ndarray
+    damping_factor: np.ndarray
+    latency_s: np.ndarray
+    noise: np.ndarray
+    bias: np.ndarray
+    """Sensor offsets in units of the usual noise: gyro 3, tilt 2, joint_pos 12; (B, 17)."""
+    push_w: np.ndarray
+    """Velocity kick, m/s, (B, 2)."""
+    pose_offset: np.ndarray
+    """Added to the default pose at the start, rad, (B, 12)."""
+    tilt: np.ndarray
+    """Roll and pitch at the start, rad, (B, 2)."""
+    drop_m: np.ndarray
+    """Height of the feet above the ground at the start."""
+    terrains: list[Terrain]
+
+    def __len__(self) -> int:
+        """Number of robots."""
+        return len(self.seeds)
+
+
+def draw_trials(
+    scenario: Scenario, seeds: Sequence[int], terrains: Mapping[str, Mapping[str, Any]]
+) -> Trials:
+    """Draw one trial per seed; the same seed gives the same trial, alone or among others."""
+    draws = [_draw(scenario, int(seed), terrains[scenario.terrain]) for seed in seeds]
+    names = [f.name for f in fields(Trials)[2:-1]]
+    columns = {name: np.array([draw[name] for draw in draws]) for name in names}
+    return Trials(
+        scenario=scenario,
+        seeds=np.array(seeds, dtype=np.int64),
+        terrains=[draw['terrain'] for draw in draws],
+        **columns,
+    )
+
+
+def _draw(scenario: Scenario, seed: int, ground: Mapping[str, Any]) -> dict[str, Any]:
+    rng = np.random.default_rng([seed, zlib.crc32(scenario.name.encode())])
+    drawn = {
+        name: rng.uniform(*getattr(scenario, name))
+        for name in ('friction', 'payload_kg', 'stiffness_factor', 'damping_factor', 'latency_s',
+                     'noise')
+    }  # fmt: skip
+    shift = rng.uniform(*scenario.payload_shift_m, 2)
+    strength = np.full(12, rng.uniform(*scenario.motor_strength))
+    strength[rng.integers(12)] *= rng.uniform(*scenario.weak_joint)
+    bias = rng.uniform(*scenario.bias) * rng.choice([-1.0, 1.0], 17) * rng.random(17)
+    direction = 2.0 * np.pi * (seed % PUSH_DIRECTIONS) / PUSH_DIRECTIONS
+    push = rng.uniform(*scenario.push_m_s) * np.array([np.cos(direction), np.sin(direction)])
+    wrong = float(scenario.start == 'wrong_pose')
+    return dict(
+        drawn,
+        payload_shift_m=shift,
+        strength=strength,
+        bias=bias,
+        push_w=push,
+        pose_offset=wrong * rng.uniform(-0.3, 0.3, 12) * np.tile([0.5, 1.0, 1.0], 4),
+        tilt=wrong * rng.uniform(-0.2, 0.2, 2),
+        drop_m=0.01 + wrong * rng.uniform(0.0, 0.05),
+        terrain=build_terrain(
+            ground,
+            rng,
+            obstacle_m=rng.uniform(*scenario.obstacle_m),
+            slope_deg=rng.uniform(*scenario.slope_deg),
+        ),
+    )
+
+
+def trial_seeds(seed: int, count: int) -> list[int]:
+    """Return the seeds of a scenario's trials; they also name them in reports."""
+    return [1000 * seed + i for i in range(count)]
