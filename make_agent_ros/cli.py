@@ -95,11 +95,11 @@ def record(
     seconds: Annotated[float, typer.Option(help='Stop after this long; 0: until Ctrl-C.')] = 0.0,
 ) -> None:
     """Record rt/lowstate and rt/lowcmd, undecoded, into a bag. Sends nothing to the robot."""
+    from make_agent_ros.nodes import arguments, graph
     from make_agent_ros.nodes import deploy as processes
-    from make_agent_ros.nodes import graph
 
     values = {'robot': robot, 'interface': interface, 'record': 'true'}
-    planned = graph.plan('record', graph.settings_from(values))
+    planned = graph.plan('record', arguments.settings_from(values))
     planned = graph.with_parameters(planned, recorder={'directory': str(out.resolve())})
     raise typer.Exit(processes.run(planned, for_s=seconds))
 
@@ -177,14 +177,14 @@ def check(
 
 
 def _start(group: str, words: list[str], show_args: bool) -> None:
+    from make_agent_ros.nodes import arguments, graph
     from make_agent_ros.nodes import deploy as processes
-    from make_agent_ros.nodes import graph
 
     if show_args:
-        typer.echo(graph.manual(group))
+        typer.echo(arguments.manual(group))
         return
-    values = graph.parse_arguments(group, words)
-    raise typer.Exit(processes.run(graph.plan(group, graph.settings_from(values))))
+    values = arguments.parse_arguments(group, words)
+    raise typer.Exit(processes.run(graph.plan(group, arguments.settings_from(values))))
 
 
 Words = Annotated[

@@ -160,11 +160,11 @@ class _Show:
 
     def stand_and_walk(self) -> None:
         with self.bars.step('2 Stand up and walk with the demonstration policy') as say:
-            for request, mode in (
-                ('arm', 'DAMPING'),
-                ('stand_up', 'STAND'),
-                ('walk', 'WALK'),
-            ):
+            say('arm')
+            if not self.operator.state('controller').get('armed'):
+                self.operator.call('controller/arm', data=True)
+            self._mode('DAMPING', STAND_S)
+            for request, mode in (('stand_up', 'STAND'), ('walk', 'WALK')):
                 say(request)
                 self.operator.call(f'controller/{request}')
                 self._mode(mode, STAND_S)

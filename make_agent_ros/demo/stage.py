@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from make_agent_ros.nodes import graph
+from make_agent_ros.nodes import arguments, graph
 from make_agent_ros.resources import resource_path
 
 DEMONSTRATION = 'models/demonstration.onnx'
@@ -48,7 +48,7 @@ class Stage:
     def processes(self, seed: int) -> list[graph.Process]:
         """Return the graph of `deploy.launch.py` with this run's folders and domains."""
         policy = str(resource_path(DEMONSTRATION))
-        settings = graph.settings_from({'domain': str(self.robot_domain), 'policy': policy})
+        settings = arguments.settings_from({'domain': str(self.robot_domain), 'policy': policy})
         return graph.with_parameters(
             graph.plan('deploy', settings),
             recorder={'directory': str(self.bags)},

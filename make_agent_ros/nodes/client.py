@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from make_agent_ros.go2.constants import JOINT_NAMES, joint_index_map
 
@@ -75,8 +75,6 @@ class Operator:
         self._joint_map: np.ndarray | None = None
         self._command: tuple[float, float, float] | None = None
         self._lock = threading.Lock()
-        self.policies = 0
-        """Policies seen on /policy."""
 
     def __enter__(self) -> Operator:
         self._context = rclpy.Context()
@@ -133,18 +131,21 @@ class Operator:
 
     # -- asking ---------------------------------------------------------------------------------
 
-    def call(self, service: str, timeout_s: float = 5.0) -> str:
-        """Call a Trigger service and return its sentence.
+    def call(self, service: str, timeout_s: float = 5.0, data: bool | None = None) -> str:
+        """Call a Trigger service, or a SetBool one when `data` is given; return its sentence.
 
         Raises:
             OperatorError: no such service, no answer in time, or a refusal with its reason.
         """
-        client = self.node.create_client(Trigger, service)
+        kind, request = (Trigger, Trigger.Request())
+        if data is not None:
+            kind, request = (SetBool, SetBool.Request(data=data))
+        client = self.node.create_client(kind, service)
         try:
             if not client.wait_for_service(timeout_sec=min(timeout_s, 10.0)):
                 raise OperatorError(f'{service}: nobody offers this service')
             done = threading.Event()
-            future = client.call_async(Trigger.Request())
+            future = client.call_async(request)
             future.add_done_callback(lambda _: done.set())
             if not done.wait(timeout_s):
                 raise OperatorError(f'{service}: no answer within {timeout_s:.0f} s')

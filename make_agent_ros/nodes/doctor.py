@@ -19,9 +19,10 @@ from typing import Literal
 import numpy as np
 
 from make_agent_ros import __version__
-from make_agent_ros.nodes.graph import (
+from make_agent_ros.nodes.arguments import ArgumentError
+from make_agent_ros.nodes.network import (
     ROBOT_SUBNET,
-    GraphError,
+    NetworkError,
     interface_addresses,
     robot_interface,
 )
@@ -88,17 +89,17 @@ def examine(robot: str, interface: str = '', domain: int = -1) -> list[Finding]:
         domain: of the robot link; negative to choose as the graph does.
 
     Raises:
-        GraphError: `robot` is neither.
+        ArgumentError: `robot` is neither.
     """
     if robot not in ('sim', 'go2'):
-        raise GraphError(f'robot {robot!r}; expected sim or go2')
+        raise ArgumentError(f'robot {robot!r}; expected sim or go2')
     real = robot == 'go2'
     domain = domain if domain >= 0 else (0 if real else 1)
     if not interface and not real:
         interface = 'lo'
     try:
         interface = interface or robot_interface()
-    except GraphError as error:
+    except NetworkError as error:
         return [Finding('interface', 'fail', str(error), 'see above'), *machine_findings()]
     heard = listen(interface, domain)
     return [

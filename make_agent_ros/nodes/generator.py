@@ -39,7 +39,7 @@ class GeneratorNode(Node):
         self._config = load_parameters(self, GeneratorConfig)
         follow_parameters(self, GeneratorConfig, self._set)
         self._busy = threading.Lock()
-        self._policy = self.create_publisher(UInt8MultiArray, '/policy', LATCHED)
+        self._policy = self.create_publisher(UInt8MultiArray, 'policy', LATCHED)
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self.create_service(
             Trigger, '~/generate', self._generate, callback_group=ReentrantCallbackGroup()

@@ -18,6 +18,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from make_agent_ros.nodes import graph
+from make_agent_ros.nodes.arguments import (
+    CHECK_ARGUMENTS,
+    Argument,
+    arguments_of,
+    settings_from,
+)
 
 STOP_S = '5.0'
 """Time that a node has for damping the robot and closing its bag before SIGTERM follows, s."""
@@ -25,12 +31,12 @@ STOP_S = '5.0'
 
 def describe(group: str) -> LaunchDescription:
     """Declare a group's arguments and start its nodes (`graph.GROUPS`)."""
-    arguments = graph.arguments_of(group)
+    arguments = arguments_of(group)
 
     def start(context: LaunchContext) -> list[Any]:
         values = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
         actions: list[Any] = []
-        for process in graph.plan(group, graph.settings_from(values)):
+        for process in graph.plan(group, settings_from(values)):
             node = _action(process)
             actions.append(node)
             if process.essential:
@@ -46,15 +52,13 @@ def describe_check() -> LaunchDescription:
     """Run `make-agent check` with the launch file's arguments."""
 
     def start(context: LaunchContext) -> list[Any]:
-        values = {
-            a.name: LaunchConfiguration(a.name).perform(context) for a in graph.CHECK_ARGUMENTS
-        }
+        values = {a.name: LaunchConfiguration(a.name).perform(context) for a in CHECK_ARGUMENTS}
         return [ExecuteProcess(cmd=graph.check_command(values), output='screen')]
 
-    return LaunchDescription([*_declared(graph.CHECK_ARGUMENTS), OpaqueFunction(function=start)])
+    return LaunchDescription([*_declared(CHECK_ARGUMENTS), OpaqueFunction(function=start)])
 
 
-def _declared(arguments: tuple[graph.Argument, ...]) -> list[DeclareLaunchArgument]:
+def _declared(arguments: tuple[Argument, ...]) -> list[DeclareLaunchArgument]:
     return [
         DeclareLaunchArgument(
             argument.name,
