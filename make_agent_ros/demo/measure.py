@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from make_agent_ros.checking.metrics import STYLE_TOLERANCE
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording import Gait, Trajectory, describe_gait, gait_distance
 
@@ -20,11 +21,6 @@ SETTLE_S = 1.0
 FALLEN_HEIGHT_M = 0.12
 FALLEN_TILT_RAD = 1.0
 
-FREQUENCY_LIMIT = 0.10
-"""Largest relative difference of step frequency that counts as the same style."""
-PHASE_LIMIT = 0.10
-"""Largest phase difference of any leg, cycles."""
-HEIGHT_LIMIT_M = 0.03
 TRACKING_LIMIT_M_S = 0.20
 
 
@@ -85,26 +81,30 @@ def tracking_error(track: Track) -> tuple[float, float]:
 def verdict(prompt: Measured, generated: Measured) -> tuple[bool, list[str]]:
     """Judge whether the generated policy walks and moves as the prompt does.
 
+    Style counts by the tolerances of the sim-to-real check.
+
     Returns:
         The verdict, and one sentence per criterion.
     """
     apart = {
         name: float(value) for name, value in gait_distance(generated.gait, prompt.gait).items()
     }
+    limit = STYLE_TOLERANCE
     criteria = [
-        (generated.falls == 0, f'falls: {generated.falls} (limit 0)'),
+        (generated.falls == 0, f'{generated.falls} falls (limit 0)'),
         (
-            apart['frequency_rel'] <= FREQUENCY_LIMIT,
+            apart['frequency_rel'] <= limit['frequency_rel'],
             f'step frequency {apart["frequency_rel"]:.1%} off the prompt '
-            f'(limit {FREQUENCY_LIMIT:.0%})',
+            f'(limit {limit["frequency_rel"]:.0%})',
         ),
         (
-            apart['phase_cycles'] <= PHASE_LIMIT,
-            f'leg phases {apart["phase_cycles"]:.3f} cycles off (limit {PHASE_LIMIT})',
+            apart['phase_cycles'] <= limit['phase_cycles'],
+            f'leg phases {apart["phase_cycles"]:.3f} cycles off (limit {limit["phase_cycles"]})',
         ),
         (
-            apart['height_m'] <= HEIGHT_LIMIT_M,
-            f'body height {apart["height_m"] * 100:.1f} cm off (limit {HEIGHT_LIMIT_M * 100:.0f})',
+            apart['height_m'] <= limit['height_m'],
+            f'body height {apart["height_m"] * 100:.1f} cm off '
+            f'(limit {limit["height_m"] * 100:g})',
         ),
         (
             generated.tracking_m_s <= TRACKING_LIMIT_M_S,

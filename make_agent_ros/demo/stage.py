@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from make_agent_ros.nodes import arguments, graph
+from make_agent_ros.nodes.network import free_domains
 from make_agent_ros.resources import resource_path
 
 DEMONSTRATION = 'models/demonstration.onnx'
@@ -20,15 +20,19 @@ class Stage:
     """Folder, domains and log of one run."""
 
     folder: Path
-    ros_domain: int = field(default_factory=lambda: 1 + os.getpid() % 100)
-    """Own domains, so that a demo disturbs no other ROS 2 graph or simulator on this network."""
-    robot_domain: int = field(default_factory=lambda: 101 + os.getpid() % 100)
+    domains: list[int] = field(default_factory=lambda: free_domains(2))
+    """ROS domain and robot domain of its own, so that a demo disturbs nobody on this network."""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_TAIL))
 
     def __post_init__(self) -> None:
         """Make the folder and open the log."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._log = (self.folder / 'nodes.log').open('w', encoding='utf-8')
+
+    @property
+    def ros_domain(self) -> int:
+        """ROS_DOMAIN_ID of the nodes and the operator."""
+        return self.domains[0]
 
     @property
     def bags(self) -> Path:
@@ -48,7 +52,7 @@ class Stage:
     def processes(self, seed: int) -> list[graph.Process]:
         """Return the graph of `deploy.launch.py` with this run's folders and domains."""
         policy = str(resource_path(DEMONSTRATION))
-        settings = arguments.settings_from({'domain': str(self.robot_domain), 'policy': policy})
+        settings = arguments.settings_from({'domain': str(self.domains[1]), 'policy': policy})
         return graph.with_parameters(
             graph.plan('deploy', settings),
             recorder={'directory': str(self.bags)},

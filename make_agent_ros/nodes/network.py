@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import array
 import fcntl
+import random
 import socket
 import struct
 
 ROBOT_SUBNET = '192.168.123.'
 """The Go2's own network; the robot is .161 on it."""
 SIOCGIFADDR = 0x8915  # linux/sockios.h
+
+
+HIGHEST_FREE_DOMAIN = 100
+"""Above it, DDS ports lie in the kernel's range for outgoing connections."""
 
 
 class NetworkError(ValueError):
@@ -44,3 +49,24 @@ def interface_addresses() -> dict[str, str]:
                 continue  # no IPv4 address on it
             addresses[name] = socket.inet_ntoa(request[20:24].tobytes())
     return addresses
+
+
+def free_domains(count: int) -> list[int]:
+    """Return DDS domains that nobody on this machine uses, for a graph of one's own.
+
+    DDSI-RTPS 9.6.1: discovery of domain d listens on UDP port 7400 + 250 d.
+
+    Raises:
+        NetworkError: fewer than `count` are free.
+    """
+    found: list[int] = []
+    for domain in random.sample(range(10, HIGHEST_FREE_DOMAIN), HIGHEST_FREE_DOMAIN - 10):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7400 + 250 * domain))
+            except OSError:
+                continue
+        found.append(domain)
+        if len(found) == count:
+            return found
+    raise NetworkError(f'only {len(found)} DDS domains are free on this machine; stop other nodes')
