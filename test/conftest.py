@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,3 +49,40 @@ def wait_until() -> Iterator[Callable[..., None]]:
             time.sleep(0.02)
 
     yield wait
+
+
+class SdkPeer:
+    """A process that runs `go2/sdk_peer.py`."""
+
+    def __init__(self, role: str, domain: int) -> None:
+        script = Path(__file__).parent / 'go2' / 'sdk_peer.py'
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), role, str(domain)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the JSON line that the peer prints, past what the SDK prints itself."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith('{'):
+                return dict(json.loads(line))
+        raise AssertionError(f'the SDK peer said nothing and ended with {self.process.wait()}')
+
+
+@pytest.fixture
+def sdk_peer() -> Iterator[Callable[[str, int], SdkPeer]]:
+    """Start programs on Unitree's SDK; they are killed at the end of the test."""
+    peers: list[SdkPeer] = []
+
+    def start(role: str, domain: int) -> SdkPeer:
+        peers.append(SdkPeer(role, domain))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        peer.process.kill()
+        peer.process.wait()
+        if peer.process.stdout is not None:
+            peer.process.stdout.close()

@@ -26,6 +26,7 @@ from make_agent_ros.nodes.simulator_messages import SimulatorConfig
 from make_agent_ros.simulation.faults import Faults
 from make_agent_ros.simulation.realtime import RealTimeRobot
 from make_agent_ros.simulation.robot import SimulatedRobot
+from make_agent_ros.simulation.sport_mode import SportMode
 
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
@@ -49,6 +50,7 @@ class SimulatorNode(Node):
         robot.set_faults(config.faults)
         link = SimulatedRobotLink(config.interface, config.domain)
         self.sim = RealTimeRobot(robot, link, config.real_time_factor)
+        self._sport_mode = SportMode(config.interface, config.domain, config.sport_mode)
         self._push_velocity = list(config.push_velocity)
         self._odometry = self.create_publisher(Odometry, 'odom', qos_profile_sensor_data)
         self._state = self.create_publisher(String, '~/state', LATCHED)
@@ -79,6 +81,7 @@ class SimulatorNode(Node):
         """Stop the robot and leave DDS."""
         if self._viewer is not None:
             self._viewer.close()
+        self._sport_mode.close()
         self.sim.stop()
 
     # -- publishing -----------------------------------------------------------------------------
@@ -101,7 +104,7 @@ class SimulatorNode(Node):
     def _publish_figures(self) -> None:
         sim = self.sim
         report, faults, writers = sim.report(), sim.robot.faults, sim.link.lowcmd_writers()
-        text = messages.state_text(report, faults, writers, '')
+        text = messages.state_text(report, faults, writers, self._sport_mode.name)
         self._state.publish(String(data=text))
         self._diagnostics.publish(
             messages.diagnostics(
