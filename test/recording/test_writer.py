@@ -29,7 +29,7 @@ def walk():
 
 
 def test_rosbags_reads_and_decodes_our_bag(walk, tmp_path):
-    """The schema text alone tells rosbags the fields; its decoder knows nothing of this package."""
+    """The schema text alone tells rosbags the fields; it knows nothing of this package."""
     samples = write_bag(tmp_path / 'bag', walk)
     with AnyReader([tmp_path / 'bag']) as reader:
         (connection,) = [c for c in reader.connections if c.topic == '/lowstate']
@@ -203,7 +203,7 @@ def test_full_disk_stops_with_a_sentence_and_keeps_what_was_written(tmp_path):
     output = process.communicate(timeout=60)[0].splitlines()
     assert process.returncode == 0
     assert output[-1].startswith('refused:') and 'recording stopped' in output[-1]
-    stamps, findings = stamps_in(tmp_path / 'bag')
+    stamps, _ = stamps_in(tmp_path / 'bag')
     assert len(stamps) > 1000
     assert (tmp_path / 'bag' / 'bag_0.mcap').stat().st_size <= 2_000_000
     assert int(output[-2]) - stamps[-1] < 1_000_000_000
