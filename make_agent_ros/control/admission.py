@@ -67,7 +67,8 @@ def admit(data: bytes, config: AdmissionConfig, recent: Sequence[RobotState] = (
     if config.require_check:
         _demand_check(bundle)
     runner = PolicyRunner(bundle, bundle_digest(data))
-    _probe(runner, recent or (standing_state(),), config.action_limit_rad)
+    with np.errstate(all='ignore'):
+        _probe(runner, recent or (standing_state(),), config.action_limit_rad)
     return runner
 
 

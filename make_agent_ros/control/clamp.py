@@ -18,10 +18,10 @@ def clamp_command(
 ) -> np.ndarray:
     """Bound a command in place so that the torque it asks for now is within the limits.
 
-    The motors compute tau + kp (q_t - q) + kd (dq_t - dq). Gains and targets are bounded first;
-    then kd is lowered where tau + kd (dq_t - dq) alone exceeds the torque limit, then the target
-    moves towards q until the sum fits. If q is so far outside the joint's range that this would
-    take the target outside too, kp is lowered instead.
+    The motors compute tau + kp (q_t - q) + kd (dq_t - dq). Gains and targets are bounded first. If
+    the sum still exceeds a limit, kd is lowered where tau + kd (dq_t - dq) alone does, then the
+    target moves towards q until the sum fits. If q is so far outside the joint's range that this
+    would take the target outside too, kp is lowered instead.
 
     Args:
         command: changed in place; every field has shape (12,) and is finite.
@@ -31,30 +31,41 @@ def clamp_command(
     Returns:
         How far each target was moved, rad, shape (12,); zero where nothing was clamped.
     """
-    limit = TORQUE_LIMIT_NM
     kp, kd, target, tau = command.stiffness, command.damping, command.joint_pos, command.torque
     asked = target.copy()
-    np.clip(kp, 0.0, MAX_STIFFNESS, out=kp)
-    np.clip(kd, 0.0, MAX_DAMPING, out=kd)
-    np.clip(tau, -limit, limit, out=tau)
-    np.clip(target, JOINT_LOWER_RAD, JOINT_UPPER_RAD, out=target)
-
+    _bound(kp, 0.0, MAX_STIFFNESS)
+    _bound(kd, 0.0, MAX_DAMPING)
+    _bound(tau, -TORQUE_LIMIT_NM, TORQUE_LIMIT_NM)
+    _bound(target, JOINT_LOWER_RAD, JOINT_UPPER_RAD)
     slip = command.joint_vel - joint_vel
+    error = target - joint_pos
+    if (np.abs(kp * error + kd * slip + tau) > TORQUE_LIMIT_NM).any():
+        _fit_torque(command, joint_pos, error, slip)
+    moved: np.ndarray = np.abs(target - asked)
+    return moved
+
+
+def _bound(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> None:
+    # np.clip takes five times as long on twelve values.
+    np.maximum(values, low, out=values)
+    np.minimum(values, high, out=values)
+
+
+def _fit_torque(
+    command: JointCommand, joint_pos: np.ndarray, error: np.ndarray, slip: np.ndarray
+) -> None:
+    limit = TORQUE_LIMIT_NM
+    kp, kd, target, tau = command.stiffness, command.damping, command.joint_pos, command.torque
     room = np.where(slip > 0.0, limit - tau, limit + tau)
     np.minimum(kd, room / np.maximum(np.abs(slip), 1e-9), out=kd)
     base = tau + kd * slip
-
-    error = target - joint_pos
-    reach = np.where(error > 0.0, limit - base, limit + base)
+    reach = np.maximum(np.where(error > 0.0, limit - base, limit + base), 0.0)
     excess = kp * np.abs(error) > reach
-    if excess.any():
-        closest = joint_pos + np.sign(error) * reach / np.maximum(kp, 1e-9)
-        inside = (closest >= JOINT_LOWER_RAD) & (closest <= JOINT_UPPER_RAD)
-        np.copyto(target, closest, where=excess & inside)
-        softer = reach / np.maximum(np.abs(error), 1e-9)
-        np.copyto(kp, softer, where=excess & ~inside)
-    moved: np.ndarray = np.abs(target - asked)
-    return moved
+    closest = joint_pos + np.sign(error) * reach / np.maximum(kp, 1e-9)
+    inside = (closest >= JOINT_LOWER_RAD) & (closest <= JOINT_UPPER_RAD)
+    np.copyto(target, closest, where=excess & inside)
+    softer = reach / np.maximum(np.abs(error), 1e-9)
+    np.copyto(kp, softer, where=excess & ~inside)
 
 
 def is_finite(command: JointCommand) -> bool:

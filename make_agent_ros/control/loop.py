@@ -17,6 +17,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from make_agent_ros.control import realtime
 from make_agent_ros.control.blackbox import BlackBox
 from make_agent_ros.control.controller import Controller
@@ -149,6 +151,8 @@ class RealtimeLoop(threading.Thread):
     def run(self) -> None:
         """Tick until stopped; on the way out, for whatever reason, damp."""
         self.missing_permissions += realtime.prepare_thread(self.config.realtime_priority)
+        # Overflow is looked for in the values; a warning would be formatted inside a tick.
+        np.seterr(all='ignore')
         watch = threading.Thread(target=self._watch, name='lowcmd-watch', daemon=True)
         watch.start()
         try:

@@ -97,12 +97,14 @@ class StateMachine:
         Returns:
             The mode whose command belongs to this tick.
         """
-        worst = most_severe(faults)
+        before, worst = self.mode, most_severe(faults)
         if self.armed and worst is not None:
             self._react(now_s, worst)
-        if self.mode is Mode.STAND_UP and motion_done:
+        if not motion_done or self.mode is not before:
+            return self.mode
+        if self.mode is Mode.STAND_UP:
             self._enter(Mode.STAND, now_s)
-        elif self.mode is Mode.LIE_DOWN and motion_done:
+        elif self.mode is Mode.LIE_DOWN:
             self._enter(Mode.DAMPING if self.fault is None else Mode.FAULT, now_s)
         return self.mode
 
