@@ -6,6 +6,8 @@ All arrays have leading shape (...), then time T where they have one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 VELOCITY_WINDOW_S = 0.5
@@ -204,23 +206,27 @@ def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, floa
 
 
 def bootstrap_interval(
-    values: np.ndarray, seed: int = 0, resamples: int = 1000
+    values: np.ndarray,
+    seed: int = 0,
+    resamples: int = 1000,
+    centre: Callable[..., np.ndarray] = np.mean,
 ) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by resampling; NaN entries are left out.
+    """Mean (or another centre) and its 95 % interval by resampling; NaN entries are left out.
 
     Args:
         values: one per trial, (N,).
         seed: of the resampling.
         resamples: number of resamples.
+        centre: `np.mean` or `np.median`.
 
     Returns:
-        mean, low, high; all NaN when nothing is left.
+        centre, low, high; all NaN when nothing is left.
     """
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return float('nan'), float('nan'), float('nan')
     rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (resamples, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(values.mean()), float(low), float(high)
+    drawn = centre(values[rng.integers(0, len(values), (resamples, len(values)))], axis=1)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(centre(values)), float(low), float(high)

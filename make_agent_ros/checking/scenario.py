@@ -77,6 +77,8 @@ class Scenario:
     """`standing`, `wrong_pose` (off by up to 0.3 rad, tilted, dropped) or `lying`."""
     commands: tuple[tuple[float, ...], ...] = ()
     """(from second, vx, vy, wz) in order; the policy's default command when empty."""
+    style: bool = True
+    """Whether the gait is held against the prompt's; not where the command keeps changing."""
     advisory: bool = False
     """Beyond what a policy must master: a failure here is reported as a warning."""
     limits: Mapping[str, Limit] = field(default_factory=dict)
