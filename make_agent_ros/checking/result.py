@@ -109,7 +109,7 @@ def scenario_result(log: EpisodeLog, trials: Trials, figures: dict[str, np.ndarr
     }
 
 
-def _summary(name: str, values: np.ndarray) -> Dict[str, Optional[float]]:
+def _summary(name: str, values: np.ndarray) -> dict[str, float | None]:
     """Value with its 95 % interval: the mean, for gaits the median over the trials.
 
     One push can make a window look as if it stepped at half its frequency; a median bears that.
