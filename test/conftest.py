@@ -39,6 +39,12 @@ def dds_domain() -> int:
 
 
 @pytest.fixture
+def make_domain() -> Callable[[], int]:
+    """Return a function that finds free DDS domains, for tests that need several."""
+    return free_domain
+
+
+@pytest.fixture
 def wait_until() -> Iterator[Callable[..., None]]:
     """Poll a condition with a deadline."""
 
