@@ -2,3 +2,14 @@
 
 Everything here is seeded, resumable and run by `make-agent train`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(stage: str, arguments: Sequence[str]) -> int:
+    """Run one stage of training; see `training.main`."""
+    from make_agent_ros.training.main import main as run
+
+    return run(stage, arguments)

@@ -1,0 +1,163 @@
+"""`make-agent train STAGE`: its options are the dataclasses of the stages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from make_agent_ros.policy.bundle import save
+from make_agent_ros.training.behaviour import FAMILIES, Split
+from make_agent_ros.training.generator import GeneratorConfig, train_generator
+from make_agent_ros.training.teacher import TeacherConfig, train_teacher
+from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo
+
+STAGES = ('teacher', 'zoo', 'generator', 'all', 'ship')
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a training run lives."""
+
+    folder: Path = Path('runs/training')
+    """Folder of the run: checkpoints, logs of curves, results. A stopped run goes on from here."""
+    split: Path | None = None
+    """YAML of the behaviour split; the package's config/behaviours.yaml when omitted."""
+
+
+@dataclass(frozen=True)
+class TeacherStage(Run):
+    """Train the teacher (PPO)."""
+
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+
+
+@dataclass(frozen=True)
+class ZooStage(Run):
+    """Distil the policy zoo from the teacher of the run."""
+
+    zoo: ZooConfig = field(default_factory=ZooConfig)
+
+
+@dataclass(frozen=True)
+class GeneratorStage(Run):
+    """Fit the generator to the zoo of the run."""
+
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+
+@dataclass(frozen=True)
+class AllStages(Run):
+    """Teacher, zoo and generator, one after the other."""
+
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    zoo: ZooConfig = field(default_factory=ZooConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+
+@dataclass(frozen=True)
+class ShipStage(Run):
+    """Put the generator and example policies of the run where the package ships them."""
+
+    models: Path = Path('models')
+    """Receives `generator/`, `demonstration.onnx` and one example policy per gait family."""
+
+
+_TYPES: dict[str, type[Run]] = {
+    'teacher': TeacherStage,
+    'zoo': ZooStage,
+    'generator': GeneratorStage,
+    'all': AllStages,
+    'ship': ShipStage,
+}
+
+
+class StageError(ValueError):
+    """An unknown stage."""
+
+
+def main(stage: str, arguments: Sequence[str]) -> int:
+    """Run one stage; return the exit code.
+
+    Args:
+        stage: one of `STAGES`.
+        arguments: options of the stage, e.g. `--teacher.iterations 1500`; `--help` lists them.
+
+    Raises:
+        StageError: an unknown stage.
+    """
+    if stage not in _TYPES:
+        raise StageError(f'unknown stage {stage!r}; choose one of {", ".join(STAGES)}')
+    options = tyro.cli(
+        Annotated[_TYPES[stage], tyro.conf.configure(tyro.conf.FlagConversionOff)],
+        args=list(arguments),
+        prog=f'make-agent train {stage}',
+    )
+    split = Split.load(options.split)
+    if isinstance(options, TeacherStage | AllStages):
+        _with_progress(
+            'teacher', lambda report: train_teacher(options.folder, options.teacher, report)
+        )
+    if isinstance(options, ZooStage | AllStages):
+        _with_progress('zoo', lambda report: build_zoo(options.folder, options.zoo, split, report))
+    if isinstance(options, GeneratorStage | AllStages):
+        _with_progress(
+            'generator', lambda report: train_generator(options.folder, options.generator, report)
+        )
+    if isinstance(options, ShipStage):
+        ship(options.folder, options.models, split)
+    return 0
+
+
+def _with_progress(stage: str, work: Callable[[Report], object]) -> None:
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn('{task.fields[figures]}'),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(stage, total=None, figures='')
+        work(lambda done, total, text: bar.update(task, completed=done, total=total, figures=text))
+
+
+def ship(folder: Path, models: Path, split: Split) -> None:
+    """Copy what a run made into `models/`, with held-out policies as examples.
+
+    Args:
+        folder: of a finished run.
+        models: receives generator, demonstration, examples and `training.json`.
+        split: tells which held-out behaviour `make demo` shows.
+    """
+    for name in ('generator.safetensors', 'generator.json'):
+        (models / 'generator').mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
+    held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
+    save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
+    for index, name in enumerate(FAMILIES):
+        of_family = np.flatnonzero(held_out.behaviours.styles.family == index)
+        example = next(int(i) for i in of_family if i != split.demonstration)
+        save(held_out.bundles([example])[0], models / f'{name}.onnx')
+    info = {
+        stage: json.loads((folder / f'{stage}.json').read_text()) for stage in ('teacher', 'zoo')
+    }
+    info['generator'] = json.loads((folder / 'generator' / 'generator.json').read_text())['info']
+    (models / 'training.json').write_text(json.dumps(info, indent=1) + '\n')

@@ -1,0 +1,133 @@
+"""Prompts for training and measuring: windows of policies walking in randomised worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from make_agent_ros.generator.embedding import RATE_HZ, features
+from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.recording.trajectory import Trajectory
+from make_agent_ros.simulation.batch import SensorNoise
+from make_agent_ros.simulation.model import randomised_worlds
+from make_agent_ros.simulation.rollout import RolloutLog, rollout
+from make_agent_ros.training.behaviour import BehaviourSet, feasible, moving, sample_commands
+
+SETTLE_S = 1.5
+"""Left out at the start: the step from standing to walking is no steady gait."""
+
+
+@dataclass(frozen=True)
+class PromptData:
+    """Sequences of n behaviours, k each, T samples at 50 Hz."""
+
+    features: np.ndarray
+    """(n, k, T, 30) float16, channels of `generator.embedding`."""
+    velocity: np.ndarray
+    """(n, k, T, 3) float16: true vx, vy m/s and yaw rate rad/s."""
+    valid: np.ndarray
+    """(n, k) bool: the robot walked to the end."""
+
+
+def record_prompts(
+    bundles: Sequence[Bundle], behaviours: BehaviourSet, seconds: float, seed: int, takes: int = 4
+) -> PromptData:
+    """Walk every policy `takes` times, each in another world and at another velocity.
+
+    Args:
+        bundles: policy of each behaviour.
+        behaviours: as many; the first take moves at the behaviour's own velocity.
+        seconds: of steady walking per take.
+        seed: of worlds, commands and noise.
+        takes: sequences per behaviour, k.
+    """
+    rng = np.random.default_rng([seed, 21])
+    n = len(bundles)
+    parts = []
+    for take in range(takes):
+        command = behaviours.default_command
+        if take > 0:
+            command = feasible(_walking_commands(rng, n), behaviours.styles)
+        parts.append(_walk(bundles, command, seconds, seed * 97 + take))
+    stacked = [np.stack([p[i] for p in parts], axis=1) for i in range(3)]
+    return PromptData(*stacked)
+
+
+def _walking_commands(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Draw commands (n, 3) that make the robot step: one that stands shows no style."""
+    command = sample_commands(rng, n)
+    while (still := moving(command) < 1.0).any():
+        command[still] = sample_commands(rng, int(still.sum()))
+    return command
+
+
+def _walk(
+    bundles: Sequence[Bundle], command: np.ndarray, seconds: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One take of every policy, each in a world of its own draw."""
+    skip = round(SETTLE_S * RATE_HZ)
+    found = []
+    for start in range(0, len(bundles), 256):
+        rows = slice(start, start + 256)
+        worlds = randomised_worlds(1, seed * 1009 + start)
+        log = rollout(
+            bundles[rows], worlds, command[rows], seconds + SETTLE_S, seed=seed, push_m_s=0.2
+        )
+        found.append(
+            (
+                features(
+                    log.quat_wxyz[:, 0, skip:],
+                    log.base_ang_vel[:, 0, skip:],
+                    log.joint_pos[:, 0, skip:],
+                    log.joint_vel[:, 0, skip:],
+                ).astype(np.float16),
+                log.planar_velocity[:, 0, skip:].astype(np.float16),
+                ~log.fell[:, 0],
+            )
+        )
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
+
+
+def prompt_from_log(
+    log: RolloutLog,
+    policy: int,
+    world: int,
+    start_s: float,
+    duration_s: float,
+    noise: SensorNoise | None = None,
+    seed: int = 0,
+) -> Trajectory:
+    """Cut a prompt out of a rollout: proprioception only, with sensor noise.
+
+    Args:
+        log: of a rollout at 50 Hz.
+        policy: row of the log.
+        world: column of the log.
+        start_s: of the cut.
+        duration_s: of the cut.
+        noise: of the sensors; the usual when omitted.
+        seed: of the noise.
+    """
+    noise = noise or SensorNoise()
+    rng = np.random.default_rng([seed, policy, world])
+    rate = 1.0 / log.control_dt_s
+    rows = slice(round(start_s * rate), round((start_s + duration_s) * rate))
+
+    def noisy(values: np.ndarray, width: float) -> np.ndarray:
+        cut = values[policy, world, rows].astype(np.float64)
+        return cut + rng.uniform(-width, width, cut.shape)
+
+    steps = rows.stop - rows.start
+    return Trajectory(
+        time_s=np.arange(steps) * log.control_dt_s,
+        quat_wxyz=log.quat_wxyz[policy, world, rows],
+        base_ang_vel=noisy(log.base_ang_vel, noise.gyro_rad_s),
+        joint_pos=noisy(log.joint_pos, noise.joint_pos_rad),
+        joint_vel=noisy(log.joint_vel, noise.joint_vel_rad_s),
+        base_lin_acc=np.zeros((steps, 3)),
+        joint_torque=log.joint_torque[policy, world, rows],
+        foot_force=np.zeros((steps, 4)),
+        source='simulation',
+    )
