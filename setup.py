@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 SIMULATION = ['mujoco>=3.2', 'joblib>=1.3']
 GENERATION = ['torch>=2.2', 'safetensors>=0.4']
 REPORTS = ['matplotlib>=3.8', 'imageio>=2.33', 'imageio-ffmpeg>=0.5']
-TRAINING = ['rsl-rl-lib>=5.0', 'tensordict>=0.7', 'tensorboard>=2.15']
+TRAINING = ['rsl-rl-lib>=5.0', 'tensordict>=0.7', 'tensorboard>=2.15', 'tyro>=0.9']
 PHYSX = ['sapien>=3.0', 'transforms3d>=0.4', 'lxml>=5']
 ROS = [
     # rclpy as wheels, for machines without a ROS 2 installation; elsewhere ROS 2 brings its own.

@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# Machines are shared: a slow example is no failure. Derandomised, so that CI fails for a reason.
+hypothesis.settings.register_profile('shared', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('shared')
 
 
 def free_domain() -> int:

@@ -177,11 +177,15 @@ class BatchSimulation:
             nstep=self.decimation,
             skip_checks=True,
         )
+        time_s = self.state[:, 0] + self.control_dt_s
         self.state[:] = self._states[:, -1]
-        bad = ~np.isfinite(self.state).all(axis=1)
-        if bad.any():  # a diverged robot counts as fallen: upside down, at rest
-            self.state[bad] = 0.0
-            self.state[bad, 3], self.state[bad, 5] = 0.05, 1.0
+        # MuJoCo resets a model that diverges, time included: the clock tells.
+        diverged = np.abs(self.state[:, 0] - time_s) > 1e-6
+        diverged |= ~np.isfinite(self.state).all(axis=1)
+        if diverged.any():  # counts as fallen: upside down, at rest
+            self.state[diverged] = 0.0
+            self.state[diverged, 3], self.state[diverged, 5] = 0.05, 1.0
+        self.state[:, 0] = time_s
         self.target[:] = target
         self.touch_force = self._sensors[:, :, self._touch].mean(axis=1)
         self.foot_contact = self.touch_force > CONTACT_FORCE_N
