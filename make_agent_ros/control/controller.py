@@ -62,8 +62,8 @@ class Inputs:
     """vx, vy m/s, wz rad/s and the monotonic time of arrival, s; None before the first."""
     heartbeat_s: float | None = None
     """When the operator was last heard, monotonic, s."""
-    foreign_writers: tuple[str, ...] = ()
-    """Other writers on rt/lowcmd."""
+    foreign_writers: tuple[str, ...] | None = None
+    """Other writers on rt/lowcmd; None until the bus has been searched for long enough."""
 
 
 class Controller:
@@ -115,7 +115,11 @@ class Controller:
         if not stand_blocker and blockers:
             stand_blocker = f'not standing up: {blockers[0].sentence}'
         ready = Readiness(
-            blockers, stand_blocker, self.walker.current is not None, self.config.dry_run
+            blockers=blockers,
+            stand_blocker=stand_blocker,
+            has_policy=self.walker.current is not None,
+            dry_run=self.config.dry_run,
+            bus_searched=self.inputs.foreign_writers is not None,
         )
         reply = self.machine.request(request, now_s, ready)
         self.events.append(f'{request.value}: {reply.sentence}')
@@ -142,7 +146,7 @@ class Controller:
             self._heed_remote(now_s, state)
         self._signs.policy_time_s = self.walker.last_policy_s if self._mode is Mode.WALK else None
         self._signs.heartbeat_s = self.inputs.heartbeat_s
-        self._signs.foreign_writers = self.inputs.foreign_writers
+        self._signs.foreign_writers = self.inputs.foreign_writers or ()
         self.faults = self.envelope.check(now_s, state, self.machine.mode, self._signs)
         self._advance(now_s, self.faults)
         if self._mode is Mode.WALK and state is not None:

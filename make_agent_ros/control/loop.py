@@ -51,6 +51,8 @@ class LoopConfig:
     """Low-level commands per second."""
     exit_damping_s: float = 0.5
     """How long damping is sent when the loop ends, s."""
+    search_s: float = 1.0
+    """How long the bus is searched for other writers before arming is possible, s."""
     watch_period_s: float = 0.1
     """How often the bus is searched for other writers, s."""
     write_error_max_s: float = 0.05
@@ -88,6 +90,7 @@ class RealtimeLoop(threading.Thread):
         config: LoopConfig | None = None,
         black_box: BlackBox | None = None,
         clock: Callable[[], float] = time.monotonic,
+        beat: Callable[[bool], None] | None = None,
     ) -> None:
         """Prepare; `start()` begins.
 
@@ -97,6 +100,7 @@ class RealtimeLoop(threading.Thread):
             config: rates.
             black_box: records every tick when given.
             clock: the monotonic clock of `RobotState.stamp_s`, s.
+            beat: called every few ticks with the armed flag (the dead man's guard).
         """
         super().__init__(name='control-loop', daemon=False)
         self.config = config or LoopConfig()
@@ -109,6 +113,7 @@ class RealtimeLoop(threading.Thread):
         self.status: Status | None = None
         self._link = link
         self._clock = clock
+        self._beat = beat
         self._requests: deque[tuple[Request, Future[Reply]]] = deque()
         self._offered: deque[PolicyRunner] = deque(maxlen=1)
         self._stopping = threading.Event()
@@ -191,6 +196,8 @@ class RealtimeLoop(threading.Thread):
             self.black_box.record(now_s, state, self.controller)
         if self._ticks % self.STATUS_EVERY == 0:
             self._publish(now_s, state)
+            if self._beat is not None:
+                self._beat(command is not None)
         self._ticks += 1
 
     def _send(self, command: JointCommand, now_s: float) -> None:
@@ -258,6 +265,8 @@ class RealtimeLoop(threading.Thread):
                 self._link.write(command)
             except (OSError, RuntimeError):
                 self.timing.write_errors += 1
+            if self._beat is not None:
+                self._beat(True)
             next_s += period_s
             time.sleep(max(next_s - self._clock(), 0.0))
 
@@ -269,8 +278,11 @@ class RealtimeLoop(threading.Thread):
     def _watch(self) -> None:
         """Look for other writers on rt/lowcmd; discovery is too slow for the loop itself."""
         inputs = self.controller.inputs
+        search_end_s = time.monotonic() + self.config.search_s
         while not self._stopping.wait(self.config.watch_period_s):
-            inputs.foreign_writers = self._foreign_writers()
+            found = self._foreign_writers()
+            if found or time.monotonic() > search_end_s:
+                inputs.foreign_writers = found
 
     def _foreign_writers(self) -> tuple[str, ...]:
         try:

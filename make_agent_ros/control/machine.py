@@ -70,6 +70,8 @@ class Readiness:
     """Why the robot cannot stand up from here (tilt, battery); empty when it can."""
     has_policy: bool = False
     dry_run: bool = False
+    bus_searched: bool = True
+    """Whether other writers on rt/lowcmd would be known by now."""
 
 
 class StateMachine:
@@ -140,6 +142,10 @@ class StateMachine:
             return Reply(False, 'dry run: start the controller with dry_run:=false to arm it')
         if ready.blockers:
             return Reply(False, f'not armed: {ready.blockers[0].sentence}')
+        if not ready.bus_searched:
+            return Reply(
+                False, 'not armed: still looking for other writers on rt/lowcmd; ask again in 1 s'
+            )
         self.armed = True
         self._enter(Mode.DAMPING, now_s)
         return Reply(True, 'armed: damping is sent; stop is ~/stop')

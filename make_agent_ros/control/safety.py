@@ -221,6 +221,9 @@ class Envelope:
         self._stamp_s = now_s
         if checksum != self._print:
             self._print, self._print_time_s = checksum, now_s
+        # Held up on the way, samples arrive in a burst: then the robot's own count tells how far
+        # apart they were taken (ms on a Go2).
+        ticked_s = 1e-3 * (state.tick - self._tick) if self._tick_counts else 0.0
         if state.tick != self._tick:
             # A robot that never counts (some simulators) is not frozen.
             self._tick_counts = self._tick_counts or self._tick != 0
@@ -236,7 +239,8 @@ class Envelope:
         moved = np.abs(state.joint_pos - self._joint_pos)
         self._joint_pos[:] = state.joint_pos
         if step_s < self.limits.state_age_max_s:
-            reach = _JUMP_FACTOR * max(step_s, 0.002) * JOINT_VELOCITY_LIMIT_RAD_S
+            apart_s = max(step_s, min(ticked_s, self.limits.state_age_max_s), 0.002)
+            reach = _JUMP_FACTOR * apart_s * JOINT_VELOCITY_LIMIT_RAD_S
             excess = moved - reach
             i = int(excess.argmax())
             if excess[i] > _JUMP_MARGIN_RAD:

@@ -10,6 +10,7 @@ from functools import partial
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -23,11 +24,12 @@ from make_agent_ros.control.controller import Controller
 from make_agent_ros.control.faults import Fault, Reaction
 from make_agent_ros.control.loop import RealtimeLoop
 from make_agent_ros.control.machine import Mode, Reply, Request
-from make_agent_ros.go2.link import RobotLink
+from make_agent_ros.go2.link import LinkError, RobotLink
 from make_agent_ros.nodes import controller_messages as messages
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
 from make_agent_ros.nodes.controller_work import ControllerWork
-from make_agent_ros.nodes.parameters import load_parameters
+from make_agent_ros.nodes.guard import Guard
+from make_agent_ros.nodes.parameters import ParameterError, load_parameters
 
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
@@ -52,7 +54,14 @@ class ControllerNode(Node):
         self._ever_armed = False
         box = BlackBox(config.rate_hz, config.black_box_s)
         self.link = RobotLink(config.interface, config.domain)
-        self.loop = RealtimeLoop(self.link, Controller(config.controller()), config.loop(), box)
+        self.guard: Guard | None = None
+        if config.guard_timeout_s > 0.0 and not config.dry_run:
+            self.guard = Guard(
+                config.interface, config.domain, config.guard_timeout_s, config.damping_kd
+            )
+        beat = None if self.guard is None else self.guard.beat
+        controller = Controller(config.controller())
+        self.loop = RealtimeLoop(self.link, controller, config.loop(), box, beat=beat)
         self.work = ControllerWork(config, self.loop, box, self._info, self._warn)
         self._joints = self.create_publisher(JointState, 'joint_states', qos_profile_sensor_data)
         self._imu = self.create_publisher(Imu, 'imu/data', qos_profile_sensor_data)
@@ -86,6 +95,8 @@ class ControllerNode(Node):
         if self.loop.ident is not None:
             self.loop.stop()
             self.loop.join()
+        if self.guard is not None:
+            self.guard.close()
         self.work.close()
         self.link.close()
 
@@ -184,6 +195,12 @@ def main() -> None:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        # A signal ends the context first; a timer may still be publishing.
+        if rclpy.ok():
+            raise
+    except (LinkError, ParameterError) as error:
+        sys.exit(f'controller: {error}')
     finally:
         if node is not None:
             node.end()

@@ -66,6 +66,11 @@ class ControllerNodeConfig:
     release_timeout_s: float = param(
         30.0, "How long to try to release Unitree's own controller.", 1.0, 120.0, unit='s'
     )
+    guard_timeout_s: float = param(
+        0.25,
+        'Silence after which a second process damps the robot in place of this one; 0: no guard.',
+        0.0, 2.0, unit='s',
+    )  # fmt: skip
     limits: SafetyLimits = group(SafetyLimits)
     walk: WalkConfig = group(WalkConfig)
 

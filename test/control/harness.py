@@ -52,6 +52,7 @@ class World:
 
     def __init__(self, config: ControllerConfig | None = None, seed: int = 0) -> None:
         self.controller = Controller(config or ControllerConfig())
+        self.controller.inputs.foreign_writers = ()
         self.robot = SimulatedRobot(seed=seed)
         self.encoder = LowCmdEncoder()
         self.now_s = 100.0

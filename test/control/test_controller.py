@@ -160,7 +160,7 @@ def test_a_lost_motor_never_leaves_the_controller_in_a_moving_mode_on_a_fallen_r
     world.bring_to(Mode.WALK)
     world.robot.set_faults(Faults(lost_motor='FL_calf_joint'))
     world.run(3.0)
-    w, x, y, z = world.robot.data.qpos[3:7]
+    _w, x, y, _z = world.robot.data.qpos[3:7]
     upright = 1.0 - 2.0 * (x * x + y * y)
     assert upright > 0.6 or world.mode is Mode.FAULT
 

@@ -92,9 +92,9 @@ def link():
 @pytest.fixture
 def loop(link):
     controller = Controller(ControllerConfig(limits=PATIENT))
-    loop = RealtimeLoop(link, controller, LoopConfig(), BlackBox(duration_s=5.0))
+    loop = RealtimeLoop(link, controller, LoopConfig(search_s=0.2), BlackBox(duration_s=5.0))
     loop.start()
-    wait_until(lambda: loop.status is not None and loop.status.state is not None)
+    wait_until(lambda: loop.status is not None and controller.inputs.foreign_writers is not None)
     yield loop
     loop.stop()
     loop.join(5.0)
@@ -152,9 +152,11 @@ def test_a_second_writer_refuses_arming_and_damps_while_armed(loop, link):
 
 
 def test_stopping_the_loop_damps_for_half_a_second(link):
-    loop = RealtimeLoop(link, Controller(ControllerConfig(limits=PATIENT)))
+    loop = RealtimeLoop(
+        link, Controller(ControllerConfig(limits=PATIENT)), LoopConfig(search_s=0.0)
+    )
     loop.start()
-    wait_until(lambda: loop.status is not None and loop.status.state is not None)
+    wait_until(lambda: loop.controller.inputs.foreign_writers is not None)
     loop.request(Request.ARM)
     loop.request(Request.STAND_UP)
     wait_until(lambda: link.sent and not is_damping(link.sent[-1][1]))
@@ -169,9 +171,11 @@ def test_stopping_the_loop_damps_for_half_a_second(link):
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
 def test_an_exception_in_the_loop_still_damps(link):
-    loop = RealtimeLoop(link, Controller(ControllerConfig(limits=PATIENT)))
+    loop = RealtimeLoop(
+        link, Controller(ControllerConfig(limits=PATIENT)), LoopConfig(search_s=0.0)
+    )
     loop.start()
-    wait_until(lambda: loop.status is not None and loop.status.state is not None)
+    wait_until(lambda: loop.controller.inputs.foreign_writers is not None)
     loop.request(Request.ARM)
     loop.request(Request.STAND_UP)
     time.sleep(0.1)

@@ -154,6 +154,12 @@ def test_a_second_writer_keeps_the_motors_disarmed():
     assert not machine.armed
 
 
+def test_arming_waits_until_other_writers_would_be_known():
+    reply = StateMachine().request(Request.ARM, 0.0, Readiness(bus_searched=False))
+    assert not reply.accepted
+    assert 'other writers' in reply.sentence
+
+
 def test_a_dry_run_cannot_be_armed():
     reply = StateMachine().request(Request.ARM, 0.0, Readiness(dry_run=True))
     assert not reply.accepted

@@ -86,7 +86,9 @@ BAD_SAMPLES = [
 
 
 @pytest.mark.parametrize(
-    ("mode", "case"), list(product(Mode, BAD_SAMPLES)), ids=lambda v: getattr(v, 'name', None) or v[0]
+    ('mode', 'case'),
+    list(product(Mode, BAD_SAMPLES)),
+    ids=lambda v: getattr(v, 'name', None) or v[0],
 )
 def test_each_bad_sample_has_its_reaction_in_the_modes_it_matters_in(mode, case):
     _, changes, code, reaction, modes = case
@@ -168,9 +170,7 @@ def test_three_missed_heartbeats_make_the_robot_lie_down_when_heartbeats_are_req
     assert envelope.check(state.stamp_s, state, Mode.WALK, heard) == []
     for signs in (Signs(), Signs(heartbeat_s=state.stamp_s - 0.61)):
         faults = envelope.check(state.stamp_s, state, Mode.WALK, signs)
-        assert [(f.code, f.reaction) for f in faults] == [
-            (FaultCode.HEARTBEAT, Reaction.LIE_DOWN)
-        ]
+        assert [(f.code, f.reaction) for f in faults] == [(FaultCode.HEARTBEAT, Reaction.LIE_DOWN)]
 
 
 def test_a_tilted_or_folded_wrong_robot_may_not_stand_up():

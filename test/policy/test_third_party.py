@@ -35,9 +35,7 @@ def network() -> tuple[bytes, list]:
     import io
 
     torch.manual_seed(3)
-    module = torch.nn.Sequential(
-        torch.nn.Linear(45, 32), torch.nn.ELU(), torch.nn.Linear(32, 12)
-    )
+    module = torch.nn.Sequential(torch.nn.Linear(45, 32), torch.nn.ELU(), torch.nn.Linear(32, 12))
     nodes, tensors, name = [], [], 'observation'
     for i in (0, 2):
         for part in ('weight', 'bias'):
@@ -95,9 +93,7 @@ def test_a_foreign_policy_moves_the_joints_that_its_own_stack_would_move(network
 
     runner = PolicyRunner(from_onnx_and_yaml(data, yaml.safe_dump(DESCRIPTION)), 'foreign')
     assert runner.step(0.0, state, velocity)
-    np.testing.assert_allclose(
-        runner.target, [expected[name] for name in JOINT_NAMES], atol=1e-6
-    )
+    np.testing.assert_allclose(runner.target, [expected[name] for name in JOINT_NAMES], atol=1e-6)
     np.testing.assert_array_equal(runner.stiffness, 20.0)
 
 

@@ -1,0 +1,204 @@
+"""The controller node and the simulator as processes: DDS, services, topics, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from array import array
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+from control.harness import constant_bundle, explosive_bundle
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Imu
+from std_msgs.msg import UInt8MultiArray
+from std_srvs.srv import SetBool
+
+from make_agent_ros.control.admission import bundle_digest
+from make_agent_ros.control.blackbox import load
+from make_agent_ros.go2.link import SimulatedRobotLink
+from make_agent_ros.nodes.client import LATCHED
+from make_agent_ros.nodes.controller_config import ControllerNodeConfig
+from make_agent_ros.nodes.parameters import yaml_text
+from make_agent_ros.policy import save, to_bytes
+from make_agent_ros.resources import resource_path
+
+from .robot_processes import Robot
+
+e2e = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def test_the_shipped_yaml_is_the_dataclass():
+    shipped = resource_path('config/controller.yaml').read_text()
+    assert shipped == yaml_text(ControllerNodeConfig, 'controller')
+
+
+@pytest.fixture
+def robot(tmp_path, dds_domain):
+    with Robot(tmp_path, dds_domain, ros_domain=120 + os.getpid() % 100) as robot:
+        yield robot
+
+
+def publish_policy(robot: Robot, data: bytes) -> None:
+    publisher = robot.operator.node.create_publisher(UInt8MultiArray, 'policy', LATCHED)
+    publisher.publish(UInt8MultiArray(data=array('B', data)))
+
+
+class TestWithSimulator:
+    pytestmark = e2e
+
+    def test_the_operator_can_stand_walk_swap_stop_and_let_go(self, robot, tmp_path):
+        first = tmp_path / 'first.onnx'
+        save(constant_bundle(), first)
+        robot.start('simulator')
+        controller = robot.start_controller(policy=str(first))
+        robot.wait_mode('DAMPING', 30.0)
+        assert 'call ~/stand_up' in robot.refusal('walk')
+        robot.call('stand_up')
+        robot.wait_mode('STAND')
+        assert 0.24 < robot.height_m() < 0.30
+        robot.call('walk')
+        robot.wait_mode('WALK')
+        time.sleep(1.2)
+
+        second = to_bytes(constant_bundle(0.1))
+        publish_policy(robot, second)
+        robot.operator.wait_for(
+            'controller', lambda s: s['policy'] == bundle_digest(second), 5.0, 'the swap'
+        )
+        for bad, words in (
+            (b'nothing', 'not an ONNX'),
+            (to_bytes(explosive_bundle()), 'NaN'),
+            (to_bytes(constant_bundle(50.0)), 'plausible'),
+        ):
+            publish_policy(robot, bad)
+            state = robot.operator.wait_for(
+                'controller', lambda s, words=words: words in s['note'], 5.0, words
+            )
+            assert 'policy refused' in state['note']
+            assert (state['mode'], state['policy']) == ('WALK', bundle_digest(second))
+
+        robot.call('stop')
+        assert robot.wait_mode('DAMPING')['fault'] is None
+        robot.poll(lambda: robot.height_m() < 0.1, 5.0, 'lying')
+        robot.call('dump')
+        boxes = tmp_path / 'boxes'
+        robot.poll(lambda: list(boxes.glob('*request.npz')) != [], 10.0, 'the black box')
+        box = load(next(boxes.glob('*request.npz')))
+        assert {'STAND_UP', 'STAND', 'WALK', 'DAMPING'} <= set(box['mode'])
+        robot.call('hand_back')
+        robot.wait_mode('PASSIVE')
+        controller.send_signal(signal.SIGINT)
+        assert controller.wait(10.0) == 0
+
+    def test_state_topics_carry_what_the_robot_measures(self, robot):
+        robot.start('simulator')
+        robot.start_controller()
+        imus, diagnostics = [], []
+        node = robot.operator.node
+        node.create_subscription(Imu, 'imu/data', imus.append, qos_profile_sensor_data)
+        node.create_subscription(DiagnosticArray, '/diagnostics', diagnostics.append, 5)
+        robot.wait_mode('DAMPING', 30.0)
+        robot.poll(lambda: len(imus) > 20, 10.0, 'IMU messages')
+        assert imus[-1].header.frame_id == 'imu_link'
+        assert imus[-1].linear_acceleration.z == pytest.approx(9.81, abs=1.0)
+        assert imus[-1].orientation.w == pytest.approx(1.0, abs=0.05)
+        assert not np.isnan(robot.operator.track().joint_pos[-1]).any()
+        robot.poll(
+            lambda: any(s.name == 'controller: mode' for d in diagnostics for s in d.status),
+            10.0,
+            'diagnostics',
+        )
+
+    @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_while_standing_damps_for_half_a_second_and_ends_well(self, robot, how):
+        robot.start('simulator')
+        controller = robot.start_controller()
+        robot.wait_mode('DAMPING', 30.0)
+        robot.call('stand_up')
+        robot.wait_mode('STAND')
+        begin = time.monotonic()
+        controller.send_signal(how)
+        assert controller.wait(10.0) == 0
+        assert time.monotonic() - begin > 0.45
+        robot.poll(lambda: robot.height_m() < 0.15, 5.0, 'sinking')
+
+    def test_killed_controllers_never_leave_a_stale_command(self, robot):
+        """kill -9 while standing: the guard damps, and a new controller takes over from it."""
+        robot.start('simulator')
+        for _ in range(2):
+            controller = robot.start_controller()
+            robot.wait_mode('DAMPING', 30.0)
+            robot.call('stand_up')
+            robot.wait_mode('STAND')
+            controller.kill()
+            controller.wait()
+            robot.poll(lambda: robot.height_m() < 0.15, 5.0, 'sinking')
+        assert 'damping the robot' in robot.log('controller')
+
+    def test_a_second_writer_keeps_the_controller_disarmed_and_is_named(self, robot):
+        robot.start('simulator')
+        from make_agent_ros.go2.command import damping_command
+        from make_agent_ros.go2.link import RobotLink
+
+        intruder = RobotLink('lo', robot.dds_domain)
+        intruder.write(damping_command())
+        robot.start_controller()
+        state = robot.wait_mode('PASSIVE', 30.0)
+        state = robot.operator.wait_for(
+            'controller', lambda s: s['violated'] != [], 10.0, 'the second writer'
+        )
+        assert state['violated'][0]['code'] == 'second_writer'
+        assert not state['armed']
+        intruder.close()
+
+    def test_a_dry_run_sends_nothing_and_refuses_to_arm(self, robot):
+        link = SimulatedRobotLink('lo', robot.dds_domain)
+        robot.start_controller(dry_run='true', robot='go2')
+        robot.wait_mode('PASSIVE', 30.0)
+        client = robot.operator.node.create_client(SetBool, 'controller/arm')
+        assert client.wait_for_service(10.0)
+        future = client.call_async(SetBool.Request(data=True))
+        robot.poll(future.done, 10.0, 'an answer')
+        assert not future.result().success
+        assert 'dry_run:=false' in future.result().message
+        time.sleep(0.5)
+        assert link.take_command() is None
+        link.close()
+
+    def test_a_fault_is_latched_told_and_boxed_and_reset_only_when_cured(self, robot, tmp_path):
+        robot.start('simulator', **{'faults.battery_soc': '90.0'})
+        robot.start_controller()
+        robot.wait_mode('DAMPING', 30.0)
+        robot.call('stand_up')
+        robot.wait_mode('STAND')
+        robot.processes['simulator'].send_signal(signal.SIGSTOP)
+        state = robot.wait_mode('FAULT')
+        robot.processes['simulator'].send_signal(signal.SIGCONT)
+        assert state['fault']['code'] == 'state_age'
+        assert 'make-agent doctor' in state['fault']['sentence']
+        time.sleep(0.3)
+        assert '~/reset' in robot.refusal('stand_up')
+        robot.poll(
+            lambda: list((tmp_path / 'boxes').glob('*state_age.npz')) != [], 10.0, 'the black box'
+        )
+        robot.call('reset')
+        robot.wait_mode('DAMPING')
+
+
+def test_only_a_signed_policy_gets_past_trusted_keys(tmp_path):
+    from make_agent_ros.control.admission import AdmissionConfig, admit
+    from make_agent_ros.policy import BundleError, signing
+
+    public = signing.new_key(tmp_path / 'key.pem')
+    config = replace(ControllerNodeConfig(), trusted_keys=[public]).admission()
+    assert isinstance(config, AdmissionConfig)
+    data = to_bytes(constant_bundle())
+    admit(signing.sign(data, signing.load_key(tmp_path / 'key.pem')), config)
+    with pytest.raises(BundleError, match='not signed'):
+        admit(data, config)
