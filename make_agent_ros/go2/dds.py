@@ -223,12 +223,12 @@ class Participant:
         """
         with self._discovery:
             for peer in self._peers.take(256):
-                if peer.qos is None:
+                if peer.qos is None or _gone(peer):
                     self._peer_names.pop(peer.key, None)
                 else:
                     self._peer_names[peer.key] = _describe(peer.qos)
             for writer in self._publications.take(256):
-                if writer.topic_name is None:
+                if writer.topic_name is None or _gone(writer):
                     self._writer_topics.pop(writer.key, None)
                 else:
                     self._writer_topics[writer.key] = (writer.topic_name, writer.participant_key)
@@ -243,6 +243,11 @@ class Participant:
         if not self._released:
             self._released = True
             _domains.release(self.domain)
+
+
+def _gone(sample: Any) -> bool:
+    """Whether an entity that came and went between two looks; its sample still has contents."""
+    return int(sample.sample_info.instance_state) != int(InstanceState.Alive)
 
 
 def _describe(qos: Qos) -> str:
