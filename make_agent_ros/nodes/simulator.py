@@ -72,6 +72,7 @@ class SimulatorNode(Node):
         if not config.headless:
             self._open_viewer()
         self.sim.start()
+        self._publish_figures()
         self.get_logger().info(
             f'simulated Go2 on {config.interface}, DDS domain {config.domain}: rt/lowstate at '
             '500 Hz, waiting for rt/lowcmd'
