@@ -79,11 +79,17 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option(help='Seed of the generator.')] = 0,
     video: Annotated[bool, typer.Option(help='Render the two short videos.')] = True,
+    policy: Annotated[
+        Path | None, typer.Option(help='Show the gait of this policy instead of the shipped one.')
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help='Folder of a generator that you trained.')
+    ] = None,
 ) -> None:
     """Do the whole loop on a simulated Go2: record, generate, swap, walk, compare, report."""
     from make_agent_ros.demo import run_demo
 
-    raise typer.Exit(run_demo(out, seed=seed, video=video))
+    raise typer.Exit(run_demo(out, seed=seed, video=video, policy=policy, model=model))
 
 
 @app.command()

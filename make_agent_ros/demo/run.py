@@ -77,13 +77,22 @@ class DemoError(RuntimeError):
     """The demo could not go on; the message says which step and why."""
 
 
-def run_demo(out: Path | None = None, *, seed: int = 0, video: bool = True) -> int:
+def run_demo(
+    out: Path | None = None,
+    *,
+    seed: int = 0,
+    video: bool = True,
+    policy: Path | None = None,
+    model: Path | None = None,
+) -> int:
     """Run the demo.
 
     Args:
         out: folder of everything that it writes; `runs/demo-<time>` when omitted.
         seed: of the generator.
         video: render the two short videos.
+        policy: demonstration policy instead of the shipped one.
+        model: folder of a generator instead of the shipped one.
 
     Returns:
         Exit code: 0 when the generated policy walked and moves as shown, 1 when not, 130 after
@@ -91,7 +100,7 @@ def run_demo(out: Path | None = None, *, seed: int = 0, video: bool = True) -> i
     """
     console = Console()
     started_s = time.monotonic()
-    stage = Stage(new_folder(out))
+    stage = Stage(new_folder(out), policy, model)
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         recorded = _play(stage, console, seed)
@@ -102,7 +111,7 @@ def run_demo(out: Path | None = None, *, seed: int = 0, video: bool = True) -> i
         console.print(f'Stopped. The robot was damped; what was recorded is in {stage.bags}')
         return 130
     except Exception:
-        console.print('[dim]' + '\n'.join(stage.tail) + '[/dim]', highlight=False)
+        console.print('\n'.join(stage.tail), style='dim', markup=False, highlight=False)
         console.print(f'Everything that the nodes said: {stage.folder / "nodes.log"}')
         raise
     finally:
@@ -218,10 +227,13 @@ class _Show:
         return start_s, time.monotonic()
 
     def check(self) -> None:
-        """Raise when a node has died."""
+        """Raise when a node has died or the controller has stopped the robot."""
         for node, code in self.graph.exit_codes().items():
             if code is not None:
                 raise DemoError(f'the {node} has ended with exit code {code}')
+        fault = self.operator.state('controller').get('fault')
+        if fault:
+            raise DemoError(f'the controller damped the robot: {fault["sentence"]}')
 
     def wait_for(
         self, node: str, condition: Callable[[dict], bool], timeout_s: float, what: str

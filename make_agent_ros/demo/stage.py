@@ -13,6 +13,7 @@ from make_agent_ros.resources import resource_path
 
 DEMONSTRATION = 'models/demonstration.onnx'
 LOG_TAIL = 12
+STATE_AGE_MAX_S = 0.3
 
 
 @dataclass
@@ -20,6 +21,10 @@ class Stage:
     """Folder, domains and log of one run."""
 
     folder: Path
+    policy: Path | None = None
+    """Demonstration policy; the shipped one when None."""
+    model: Path | None = None
+    """Folder of the generator; the shipped one when None."""
     domains: list[int] = field(default_factory=lambda: free_domains(2))
     """ROS domain and robot domain of its own, so that a demo disturbs nobody on this network."""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_TAIL))
@@ -51,15 +56,19 @@ class Stage:
 
     def processes(self, seed: int) -> list[graph.Process]:
         """Return the graph of `deploy.launch.py` with this run's folders and domains."""
-        policy = str(resource_path(DEMONSTRATION))
+        policy = str(self.policy or resource_path(DEMONSTRATION))
         settings = arguments.settings_from({'domain': str(self.domains[1]), 'policy': policy})
         return graph.with_parameters(
             graph.plan('deploy', settings),
-            recorder={'directory': str(self.bags)},
+            # Simulator and controller share this machine with the ranking: when both are held up,
+            # physics waits too. A robot would not, so its limit stays at 50 ms.
+            controller={'limits.state_age_max_s': STATE_AGE_MAX_S},
+            recorder={'directory': str(self.bags.resolve())},
             generator={
-                'bag': str(self.bags),
-                'out': str(self.folder),
+                'bag': str(self.bags.resolve()),
+                'out': str(self.folder.resolve()),
                 'seed': seed,
+                'model': str(self.model.resolve()) if self.model else '',
             },
         )
 
