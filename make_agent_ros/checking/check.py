@@ -16,7 +16,7 @@ from typing import Any
 
 from make_agent_ros.checking.independent import model_path
 from make_agent_ros.checking.ranking import prompt_gait
-from make_agent_ros.checking.result import Report, number, run_backend
+from make_agent_ros.checking.result import BackendError, Report, number, run_backend
 from make_agent_ros.checking.scenario import CheckConfig, load_config
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle, to_bytes
@@ -29,10 +29,6 @@ QUICK_SCENARIOS = ('nominal', 'friction', 'payload', 'latency', 'pushes', 'comma
 PHYSX_TRIALS = 8
 """At most so many robots per scenario: on a CPU, PhysX steps them one after the other."""
 Progress = Callable[[str], None]
-
-
-class BackendError(RuntimeError):
-    """An engine that cannot run here; the message says why and what helps."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,25 @@
-"""The report: one self-contained HTML page and its JSON twin."""
+"""The check's report: one self-contained HTML page and its JSON twin.
+
+The building blocks are in `page`, `plots` and `video`; they are handed on here for other reports.
+"""
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from make_agent_ros.checking.check import CheckReport
+from make_agent_ros.checking.metrics import VELOCITY_WINDOW_S
 from make_agent_ros.checking.page import (
     Html,
     Section,
     columns,
+    escape,
     figure,
     figure_to_svg,
     html_page,
@@ -20,10 +34,284 @@ from make_agent_ros.checking.plots import (
     survival_bars,
     tracking_plot,
 )
+from make_agent_ros.checking.ranking import prompt_gait
 from make_agent_ros.checking.video import VideoError, render_video
+from make_agent_ros.go2.constants import LEGS
+from make_agent_ros.recording.gait import Gait, describe_gait
+from make_agent_ros.recording.trajectory import Trajectory
 
 __all__ = [
-    'Html', 'Section', 'VideoError', 'columns', 'figure', 'figure_to_svg', 'gait_diagram',
-    'html_page', 'paragraph', 'pill', 'push_polar', 'render_video', 'survival_bars', 'table',
-    'tracking_plot', 'video',
+    'Html', 'Section', 'VideoError', 'check_page', 'columns', 'figure', 'figure_to_svg',
+    'gait_diagram', 'html_page', 'paragraph', 'pill', 'push_polar', 'render_video',
+    'save_report', 'survival_bars', 'table', 'tracking_plot', 'video',
 ]  # fmt: skip
+
+VIDEO_S = 6.0
+BACKEND_TITLES = {
+    'mujoco': 'MuJoCo, our model',
+    'menagerie': 'MuJoCo, Menagerie model',
+    'physx': 'PhysX',
+    'isaacgym': 'Isaac Gym',
+}
+FIGURES = (
+    ('velocity_rmse_m_s', 'velocity error (m/s)'),
+    ('yaw_rmse_rad_s', 'yaw rate error (rad/s)'),
+    ('torque_saturation', 'torque at limit'),
+    ('joint_limit', 'joint on limit'),
+    ('cost_of_transport', 'cost of transport'),
+    ('action_roughness', 'roughness (rad)'),
+    ('frequency_hz', 'steps (Hz)'),
+    ('body_height_m', 'height (m)'),
+    ('recovery_s', 'recovery (s)'),
+)
+
+Backends = Mapping[str, Mapping[str, Any]]
+
+
+def save_report(
+    report: CheckReport,
+    folder: Path,
+    *,
+    prompt: Trajectory | None = None,
+    with_video: bool = True,
+) -> Path:
+    """Write `report.json` and `report.html` into `folder`; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**report.data, 'digest': report.digest()}, indent=1)
+    (folder / 'report.json').write_text(text)
+    page = folder / 'report.html'
+    page.write_text(check_page(report, prompt=prompt, with_video=with_video))
+    return page
+
+
+def check_page(
+    report: CheckReport, *, prompt: Trajectory | None = None, with_video: bool = True
+) -> str:
+    """Return the report as HTML."""
+    data = report.data
+    ran: Backends = {n: b for n, b in data['backends'].items() if 'error' not in b}
+    sections = [_scenarios(data)]
+    if ran:
+        name, main = next(iter(ran.items()))
+        if with_video:
+            sections.append(_videos(main))
+        sections += [
+            _gait(main, prompt),
+            _tracking(main),
+            _pushes(ran),
+            _figures(name, main, data),
+        ]
+    sections.append(_reading())
+    command = ', '.join(f'{v:.2f}' for v in data['policy']['default_command'])
+    facts = {
+        'policy': Html(f'<code>{data["policy"]["digest"][:12]}</code>'),
+        'default command (m/s, m/s, rad/s)': command,
+        'prompt': data['prompt']['source'] if data['prompt'] else 'none',
+        'engines': ', '.join(BACKEND_TITLES.get(n, n) for n in ran) or 'none',
+        'robots simulated': sum(
+            s['trials'] for b in ran.values() for s in b['scenarios'].values()
+        ),
+        'took': f'{data["seconds"]:.0f} s',
+        'report': Html(f'<code>{report.digest()[:12]}</code>'),
+    }
+    return html_page(
+        'Sim-to-real check of a Go2 policy', sections, verdict=report.verdict,
+        reason=report.reason, facts=facts,
+    )  # fmt: skip
+
+
+def _scenarios(data: Mapping[str, Any]) -> Section:
+    backends = data['backends']
+    rows = []
+    for scenario in data['config']['scenarios']:
+        name = scenario['name']
+        title = Html(f'{escape(name)}<br><small>{escape(scenario["title"])}</small>')
+        cells: list[object] = [title]
+        why = []
+        for backend, one in backends.items():
+            result = one['scenarios'].get(name)
+            if result is None:
+                cells.append(pill('not run'))
+                continue
+            falls, error = result['falls'], result['figures']['velocity_rmse_m_s']['value']
+            told = f'{falls["count"]} of {result["trials"]} fell'
+            told += '' if error is None else f', {error:.2f} m/s off'
+            cells.append(Html(f'{pill(result["verdict"])}<br><small>{told}</small>'))
+            if result['verdict'] != 'PASS':
+                why.append(f'{BACKEND_TITLES.get(backend, backend)}: {result["reason"]}')
+        if scenario['advisory']:
+            why.insert(0, 'beyond what must be mastered: counts as a warning at most')
+        rows.append([*cells, Html('<br>'.join(f'<small>{escape(w)}</small>' for w in why))])
+    headers = ['scenario', *(BACKEND_TITLES.get(b, b) for b in backends), 'why']
+    notes = [
+        paragraph(f'{BACKEND_TITLES.get(n, n)} did not run: {b["error"]}')
+        for n, b in backends.items()
+        if 'error' in b
+    ]
+    return Section(
+        'Scenarios',
+        Html(''.join([table(headers, rows), *notes])),
+        'Each line is a kind of world; the same robots with the same random numbers walk in every '
+        'physics engine. m/s off: root mean square of velocity minus command, over 0.5 s means.',
+    )
+
+
+def _videos(backend: Mapping[str, Any]) -> Section:
+    shown = []
+    for key, label in (('typical', 'Typical'), ('worst', 'Worst case')):
+        motion = backend['series'][key]
+        caption = _caption(label, motion)
+        poses = np.array(motion['qpos'], dtype=float)
+        count = int(VIDEO_S * motion['rate_hz'])
+        end = min(len(poses), motion['steps_alive'] + int(motion['rate_hz']))
+        first = max(0, min(motion['start_step'], end - count) if key == 'typical' else end - count)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = render_video(
+                    poses[first:end], Path(folder) / 'video.mp4', rate_hz=motion['rate_hz'],
+                    size=(480, 320),
+                )  # fmt: skip
+                shown.append(video(path.read_bytes(), caption))
+        except VideoError as error:
+            shown.append(paragraph(str(error)))
+            break
+    return Section(
+        'What it looks like',
+        columns(*shown),
+        'Left: the median robot on level ground. Right: the robot that did worst anywhere '
+        '(obstacles and slopes are not drawn).',
+    )
+
+
+def _caption(label: str, motion: Mapping[str, Any]) -> str:
+    fell = motion['steps_alive'] < len(motion['qpos'])
+    end = f'fell after {motion["steps_alive"] / motion["rate_hz"]:.1f} s' if fell else 'stayed up'
+    return f'{label}: {motion["scenario"]}, seed {motion["seed"]}, {end}. ' + (
+        f'Play it again: --replay {motion["scenario"]}:{motion["seed"]}'
+    )
+
+
+def _ideal_contact(gait: Gait, rate_hz: float, seconds: float) -> np.ndarray:
+    """Contacts of perfectly regular steps with the measured frequency, offsets and duty."""
+    cycles = np.arange(int(seconds * rate_hz))[:, None] / rate_hz * float(gait.frequency_hz)
+    return (cycles + gait.phase_offset) % 1.0 < gait.duty_factor
+
+
+def _gait(backend: Mapping[str, Any], prompt: Trajectory | None) -> Section:
+    motion = backend['series']['typical']
+    rate = motion['rate_hz']
+    poses = np.array(motion['qpos'], dtype=float)
+    skip = motion['start_step'] + int(rate)
+    window = poses[skip : motion['steps_alive']]
+    diagrams = {'policy, contacts in simulation': np.array(motion['foot_contact'], bool)[skip:]}
+    rows = []
+    if len(window) > 1.5 * rate:
+        from make_agent_ros.go2.state import projected_gravity
+
+        mine = describe_gait(window[:, 7:], projected_gravity(window[:, 3:7]), rate)
+        gaits = {'policy': mine}
+        if prompt is not None:
+            gaits = {'prompt': prompt_gait(prompt), 'policy': mine}
+            contact = _ideal_contact(gaits['prompt'], rate, 2.0)
+            diagrams = {'prompt, from its leg motion': contact, **diagrams}
+        for name, gait in gaits.items():
+            phases = ', '.join(
+                f'{leg} {p:.2f}' for leg, p in zip(LEGS, gait.phase_offset, strict=True)
+            )
+            rows.append(
+                [name, float(gait.frequency_hz), phases, float(np.mean(gait.duty_factor)),
+                 float(gait.body_height_m), float(gait.swing_height_m)]
+            )  # fmt: skip
+    headers = ['', 'steps (Hz)', 'phase (cycles)', 'duty', 'body height (m)', 'swing height (m)']
+    body = figure(gait_diagram(diagrams, rate), 'Filled: foot on the ground. Two seconds.')
+    return Section(
+        'Gait',
+        Html(body + (table(headers, rows) if rows else '')),
+        'When each foot is down, and the style in numbers.',
+    )
+
+
+def _tracking(backend: Mapping[str, Any]) -> Section:
+    plots = []
+    for key in ('typical', 'commands'):
+        motion = backend['series'].get(key)
+        if motion is None:
+            continue
+        velocity = np.array(motion['planar_velocity'], dtype=float)[: motion['steps_alive']]
+        command = np.array(motion['command'], dtype=float)[: motion['steps_alive']]
+        n = max(1, round(VELOCITY_WINDOW_S * motion['rate_hz']))
+        if len(velocity) <= n:
+            continue
+        kernel = np.ones(n) / n
+        padded = np.pad(velocity, ((n // 2, n - 1 - n // 2), (0, 0)), mode='edge')
+        smooth = np.stack([np.convolve(c, kernel, mode='valid') for c in padded.T], axis=-1)
+        time_s = np.arange(len(velocity)) / motion['rate_hz']
+        plots.append(
+            figure(
+                tracking_plot(time_s, command, velocity, smoothed=smooth),
+                f'{motion["scenario"]}, seed {motion["seed"]}. Thick: 0.5 s mean.',
+            )
+        )
+    return Section('Following the command', columns(*plots))
+
+
+def _pushes(backends: Backends) -> Section:
+    plots = []
+    for name, backend in backends.items():
+        for scenario, result in backend['scenarios'].items():
+            trials = result['per_trial']
+            if 'push_x_m_s' not in trials:
+                continue
+            x, y = np.array(trials['push_x_m_s']), np.array(trials['push_y_m_s'])
+            recovery = result['figures'].get('recovery_s', {}).get('value')
+            told = '' if recovery is None else f' Recovered within {recovery:.1f} s on average.'
+            plots.append(
+                figure(
+                    push_polar(np.arctan2(y, x), np.hypot(x, y), np.array(trials['fell'], bool)),
+                    f'{BACKEND_TITLES.get(name, name)}, {scenario}. Radius: kick in m/s.{told}',
+                )
+            )
+    body = columns(*plots) if plots else paragraph('No scenario with pushes was run.')
+    return Section('Pushes', body, 'Where a kick of the trunk points to, and who kept its feet.')
+
+
+def _figures(name: str, backend: Mapping[str, Any], data: Mapping[str, Any]) -> Section:
+    rows = []
+    for scenario in data['config']['scenarios']:
+        result = backend['scenarios'].get(scenario['name'])
+        if result is None:
+            continue
+        falls = result['falls']
+        cells: list[object] = [
+            scenario['name'],
+            _interval(100 * falls['value'], 100 * falls['low'], 100 * falls['high']),
+        ]
+        for key, _ in FIGURES:
+            one = result['figures'].get(key)
+            shown = one is not None and one['value'] is not None
+            cells.append(_interval(one['value'], one['low'], one['high']) if shown else '')
+        worst = result['per_trial']['seed'][result['worst']]
+        cells.append(Html(f'<small>{worst}</small>'))
+        rows.append(cells)
+    headers = ['scenario', 'falls (%)', *(label for _, label in FIGURES), 'worst seed']
+    return Section(
+        f'All figures: {BACKEND_TITLES.get(name, name)}',
+        table(headers, rows),
+        'Means (medians for the gait) with 95 % intervals over the robots that the figure exists '
+        'for. The JSON beside this page has every robot and every engine.',
+    )
+
+
+def _interval(value: float, low: float, high: float) -> Html:
+    return Html(f'{value:.3g}<br><small>{low:.2g}–{high:.2g}</small>')
+
+
+def _reading() -> Section:
+    points = (
+        'PASS: every figure is below its warning limit. WARN: above it. FAIL: above the failure '
+        'limit in a scenario that must be mastered. Limits are in config/check.yaml.',
+        'A fall: the trunk tilts by over 1 rad or its origin comes within 10 cm of the ground.',
+        'Simulation is not the robot. A pass means that the policy does not lean on one engine’s '
+        'or one model’s peculiarities; the first steps on hardware still belong on a leash.',
+    )
+    return Section('How to read this', Html(''.join(paragraph(p) for p in points)))

@@ -33,6 +33,10 @@ GAIT_FIELDS = ('frequency_hz', 'body_height_m', 'swing_height_m', 'pitch_rad')
 Report = dict[str, Any]
 
 
+class BackendError(RuntimeError):
+    """An engine that cannot run here; the message says why and what helps."""
+
+
 def trial_figures(log: EpisodeLog, trials: Trials, wanted: Gait | None) -> dict[str, np.ndarray]:
     """Judge every trial.
 
@@ -183,6 +187,9 @@ def run_backend(
         if 'typical' not in report['series']:
             index = typical_trial(log, figures)
             report['series']['typical'] = series(log, index, scenario, trials.seeds[index])
+        if scenario.commands and 'commands' not in report['series']:
+            index = typical_trial(log, figures)
+            report['series']['commands'] = series(log, index, scenario, trials.seeds[index])
         index = result['worst']
         # a fall before any error, what must be mastered before what need not be, early before late
         rank = (
