@@ -13,3 +13,10 @@ def main(stage: str, arguments: Sequence[str]) -> int:
     from make_agent_ros.training.main import main as run
 
     return run(stage, arguments)
+
+
+def bench(what: str, arguments: Sequence[str]) -> dict[str, float]:
+    """Measure 'quality' or 'generator'; see `training.bench`."""
+    from make_agent_ros.training.bench import run_generator, run_quality
+
+    return {'quality': run_quality, 'generator': run_generator}[what](arguments)

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from make_agent_ros.policy.bundle import save
 from make_agent_ros.training.behaviour import FAMILIES, Split
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
+from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.teacher import TeacherConfig, train_teacher
 from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo
 
 STAGES = ('teacher', 'zoo', 'generator', 'all', 'ship')
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -111,32 +102,18 @@ def main(stage: str, arguments: Sequence[str]) -> int:
     )
     split = Split.load(options.split)
     if isinstance(options, TeacherStage | AllStages):
-        _with_progress(
+        with_progress(
             'teacher', lambda report: train_teacher(options.folder, options.teacher, report)
         )
     if isinstance(options, ZooStage | AllStages):
-        _with_progress('zoo', lambda report: build_zoo(options.folder, options.zoo, split, report))
+        with_progress('zoo', lambda report: build_zoo(options.folder, options.zoo, split, report))
     if isinstance(options, GeneratorStage | AllStages):
-        _with_progress(
+        with_progress(
             'generator', lambda report: train_generator(options.folder, options.generator, report)
         )
     if isinstance(options, ShipStage):
         ship(options.folder, options.models, split)
     return 0
-
-
-def _with_progress(stage: str, work: Callable[[Report], object]) -> None:
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn('{task.fields[figures]}'),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(stage, total=None, figures='')
-        work(lambda done, total, text: bar.update(task, completed=done, total=total, figures=text))
 
 
 def ship(folder: Path, models: Path, split: Split) -> None:

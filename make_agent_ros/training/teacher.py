@@ -35,6 +35,9 @@ class TeacherConfig:
     steps: int = 24
     checkpoint_every: int = 25
     """Iterations between checkpoints; a run that was stopped goes on from the last."""
+    std: tuple[float, float] = (0.35, 0.18)
+    """Largest standard deviation of exploration until the assist ends, and at the end. Left to
+    itself it grows, and the teacher learns to survive its own noise in place of a clean gait."""
     assist_end: float = 0.35
     """Share of the run after which there is no assist left and pushes have full strength."""
 
@@ -45,7 +48,7 @@ class BoundedPPO(PPO):
     rsl-rl lets it sink to 1e-5, where a many-styled task stops learning.
     """
 
-    LOW, HIGH = 1.5e-4, 1.5e-3
+    LOW, HIGH = 1e-4, 1.5e-3
 
     @property
     def learning_rate(self) -> float:
@@ -107,7 +110,7 @@ def make_algorithm(env: RslEnv, config: TeacherConfig) -> BoundedPPO:
         gamma=0.99,
         lam=0.95,
         value_loss_coef=1.0,
-        entropy_coef=0.002,
+        entropy_coef=0.001,
         learning_rate=1e-3,
         max_grad_norm=1.0,
         schedule='adaptive',
@@ -148,6 +151,10 @@ def train_teacher(
         env.command_range = min(1.0, 0.6 + 2.0 * share)
         env.env.assist[:] = max(0.0, 1.0 - share / config.assist_end) ** 2
         env.env.push_share = min(1.0, share / config.assist_end)
+        late = max(0.0, share - config.assist_end) / (1.0 - config.assist_end)
+        with torch.no_grad():
+            limit = config.std[0] + late * (config.std[1] - config.std[0])
+            algorithm.actor.distribution.std_param.clamp_(max=limit)
         rewards = 0.0
         with torch.inference_mode():
             for _ in range(config.steps):

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from make_agent_ros.generator.codec import WeightCodec, mlp_forward
+from make_agent_ros.generator.embedding import (
+    BehaviourEmbedding,
+    features,
+    info_nce,
+    trajectory_features,
+)
+from make_agent_ros.generator.flow import LatentFlow
+from make_agent_ros.generator.model import Generator, GeneratorSizes, NovelPromptError
+from make_agent_ros.policy.mlp import MlpBatch, MlpShape
+from make_agent_ros.recording.trajectory import Trajectory
+
+SHAPE = MlpShape(7, (6, 5), 3)
+
+
+def trajectory(steps=200, rate=50.0, seed=0):
+    rng = np.random.default_rng(seed)
+    quat = np.tile([1.0, 0, 0, 0], (steps, 1))
+    return Trajectory(
+        np.arange(steps) / rate, quat, rng.standard_normal((steps, 3)),
+        rng.standard_normal((steps, 12)), rng.standard_normal((steps, 12)),
+        np.zeros((steps, 3)), np.zeros((steps, 12)), np.zeros((steps, 4)), 'test',
+    )  # fmt: skip
+
+
+def test_differentiable_policies_compute_what_the_robot_computes():
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((4, SHAPE.size)).astype(np.float32)
+    obs = rng.standard_normal((4, 9, 7)).astype(np.float32)
+    ours = mlp_forward(SHAPE, torch.from_numpy(weights), torch.from_numpy(obs)).numpy()
+    np.testing.assert_allclose(ours, MlpBatch(SHAPE, weights)(obs), atol=1e-5)
+
+
+def test_an_untrained_codec_already_reconstructs_through_its_principal_components():
+    torch.manual_seed(0)
+    base = torch.randn(SHAPE.size)
+    directions = torch.randn(3, SHAPE.size)
+    zoo = base + 0.2 * torch.randn(40, 3) @ directions
+    codec = WeightCodec(SHAPE, latent=8, width=64)
+    codec.set_statistics(base, zoo)
+    normalised = (zoo - base) / codec.scale
+    rank = codec.components[:3] @ normalised.T
+    assert torch.linalg.matrix_rank(rank) == 3
+    weights, frequency = codec.decode(codec.encode(zoo, torch.full((40,), 2.0)))
+    assert weights.shape == zoo.shape
+    assert torch.all(frequency > 0)
+
+
+def test_codec_normalises_each_layer_by_its_own_spread():
+    base = torch.zeros(SHAPE.size)
+    zoo = torch.randn(50, SHAPE.size, generator=torch.Generator().manual_seed(0))
+    first = SHAPE.slices[0][0]
+    zoo[:, first] *= 100.0
+    codec = WeightCodec(SHAPE, latent=4, width=32)
+    codec.set_statistics(base, zoo)
+    assert codec.scale[first].mean() > 50
+    assert codec.scale[SHAPE.slices[1][0]].mean() < 2
+
+
+def test_the_flow_learns_to_sample_what_its_condition_asks_for():
+    torch.manual_seed(0)
+    flow = LatentFlow(latent=2, embedding=2, width=64, blocks=2)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=3e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(400):
+        condition = torch.randn(128, 2, generator=generator)
+        data = 0.5 * condition + 0.05 * torch.randn(128, 2, generator=generator)
+        loss, _ = flow.loss(data, condition, generator=generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    asked = torch.tensor([[1.0, -1.0], [-1.0, 0.5]]).repeat_interleave(50, 0)
+    drawn = flow.sample(asked, generator=torch.Generator().manual_seed(1))
+    means = drawn.view(2, 50, 2).mean(1)
+    torch.testing.assert_close(means, 0.5 * asked[::50], atol=0.12, rtol=0.0)
+
+
+def test_guidance_of_one_is_the_plain_conditional_sampler():
+    torch.manual_seed(0)
+    flow = LatentFlow(latent=3, embedding=4, width=32, blocks=1)
+    torch.nn.init.normal_(flow.out.weight)
+    condition = torch.randn(5, 4)
+    draws = [
+        flow.sample(condition, guidance=g, generator=torch.Generator().manual_seed(2))
+        for g in (1.0, 1.0, 3.0)
+    ]
+    torch.testing.assert_close(draws[0], draws[1])
+    assert (draws[0] - draws[2]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('steps', [50, 100, 203, 400])
+def test_windows_of_any_length_have_embeddings_of_one_size(steps):
+    e, velocity = BehaviourEmbedding(size=16)(torch.randn(2, steps, 30))
+    assert e.shape == (2, 16)
+    assert velocity.shape == (2, 3)
+
+
+def test_info_nce_prefers_matching_rows():
+    rows = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    assert info_nce(rows, rows) < 0.1 < info_nce(rows, rows.flip(0))
+
+
+def test_features_of_a_standing_level_robot_are_zero():
+    from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
+
+    rows = features(
+        np.tile([1.0, 0, 0, 0], (3, 1)), np.zeros((3, 3)), np.tile(NOMINAL_JOINT_POS, (3, 1)),
+        np.zeros((3, 12)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(rows, np.zeros((3, 30)))
+
+
+def test_a_prompt_at_another_rate_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r'500\.\d samples per second.*resample'):
+        trajectory_features(trajectory(rate=500.0))
+
+
+@pytest.fixture
+def generator():
+    torch.manual_seed(0)
+    model = Generator(GeneratorSizes())
+    model.known = torch.zeros(1, 64)
+    return model.eval()
+
+
+def test_sampling_gives_runnable_bundles_with_provenance(generator):
+    prompt = trajectory()
+    bundles = generator.sample(prompt, 5, seed=3)
+    assert len(bundles) == 5
+    assert bundles[2].provenance['prompt_sha256'] == prompt.digest()
+    assert bundles[2].provenance['candidate'] == 2
+    assert bundles[0].policy()(np.zeros(47, np.float32)).shape == (12,)
+
+
+def test_the_same_seed_gives_the_same_policies_and_another_seed_others(generator):
+    torch.nn.init.normal_(generator.flow.out.weight)
+    draws = [generator.sample(trajectory(), 2, seed=s)[1].layers[0][0] for s in (1, 1, 2)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert np.abs(draws[0] - draws[2]).max() > 1e-6
+
+
+def test_a_novel_prompt_is_refused_with_its_distance_unless_allowed(generator):
+    generator.novelty_threshold = torch.tensor(1e-3)
+    with pytest.raises(NovelPromptError, match=r'distance \d+\.\d+, expected below 0\.00'):
+        generator.sample(trajectory(), 2)
+    assert len(generator.sample(trajectory(), 2, allow_novel=True)) == 2
+
+
+def test_a_saved_generator_loads_from_its_folder(generator, tmp_path):
+    generator.save(tmp_path / 'g')
+    again = Generator.load(tmp_path / 'g')
+    a, b = (m.embed(trajectory())[0] for m in (generator, again))
+    torch.testing.assert_close(a, b, atol=5e-3, rtol=5e-3)
+    with pytest.raises(FileNotFoundError, match='make-agent train all'):
+        Generator.load(tmp_path / 'nothing')

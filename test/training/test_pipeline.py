@@ -1,0 +1,92 @@
+"""The stages of training on tiny sizes: files, resuming, seeds. Quality is the benchmark's job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from make_agent_ros.generator import Generator
+from make_agent_ros.training.behaviour import Split
+from make_agent_ros.training.generator import GeneratorConfig, train_generator
+from make_agent_ros.training.main import StageError, main
+from make_agent_ros.training.teacher import Teacher, TeacherConfig, train_teacher
+from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo, ZooConfig, build_zoo
+
+TEACHER = TeacherConfig(iterations=2, envs=16, checkpoint_every=1)
+ZOO = ZooConfig(
+    chunk=4, envs_per_student=2, rounds=2, steps_per_round=30, updates_per_round=10,
+    final_updates=20, bank=32,
+)  # fmt: skip
+SPLIT = Split(training=8, held_out=4)
+GENERATOR = GeneratorConfig(
+    codec_updates=20, flow_updates=20, batch=4, states=8, prompt_s=2.0, takes=2,
+    windows=(50, 80), log_every=10,
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    train_teacher(folder, TEACHER)
+    build_zoo(folder, ZOO, SPLIT)
+    return folder
+
+
+def test_a_stopped_teacher_goes_on_where_it_was(tmp_path):
+    train_teacher(tmp_path, TEACHER)
+    assert json.loads((tmp_path / 'teacher.json').read_text())['iteration'] == 2
+    seen = []
+    train_teacher(tmp_path, replace(TEACHER, iterations=5), lambda i, n, text: seen.append(i))
+    assert json.loads((tmp_path / 'teacher.json').read_text())['iteration'] == 5
+    assert seen == [5]
+
+
+def test_a_loaded_teacher_acts_as_the_trained_one(tmp_path):
+    trained = train_teacher(tmp_path, TEACHER)
+    obs = np.random.default_rng(0).standard_normal((3, 78)).astype(np.float32)
+    np.testing.assert_allclose(
+        Teacher.load(tmp_path).residual(obs), trained.residual(obs), atol=1e-6
+    )
+
+
+def test_the_zoo_has_both_sides_of_the_split_and_keeps_finished_chunks(run):
+    training = Zoo.load(run / 'zoo_training.safetensors')
+    assert len(training) == SPLIT.training
+    assert len(Zoo.load(run / 'zoo_held_out.safetensors')) == SPLIT.held_out
+    assert training.weights.shape == (SPLIT.training, POLICY_SHAPE.size)
+    stamps = {p: p.stat().st_mtime_ns for p in (run / 'zoo').iterdir()}
+    build_zoo(run, ZOO, SPLIT)
+    assert {p: p.stat().st_mtime_ns for p in (run / 'zoo').iterdir()} == stamps
+
+
+def test_students_differ_from_their_common_base_and_from_each_other(run):
+    zoo = Zoo.load(run / 'zoo_training.safetensors')
+    assert np.linalg.norm(zoo.weights - zoo.base, axis=1).min() > 0.01
+    assert np.linalg.norm(zoo.weights[0] - zoo.weights[1]) > 0.01
+
+
+def test_a_generator_trains_saves_and_samples_reproducibly(run):
+    trained = train_generator(run, GENERATOR)
+    loaded = Generator.load(run / 'generator')
+    embedding = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    draws = [
+        model.flow.sample(embedding, generator=torch.Generator().manual_seed(1))
+        for model in (trained, loaded, loaded)
+    ]
+    torch.testing.assert_close(draws[1], draws[2])
+    torch.testing.assert_close(draws[0], draws[1], atol=0.05, rtol=0.05)  # stored in half
+    assert (run / 'generator.csv').read_text().startswith('stage,update,figure,value')
+
+
+def test_an_unknown_stage_is_refused_with_the_known_ones():
+    with pytest.raises(StageError, match='teacher, zoo, generator, all, ship'):
+        main('students', [])
+
+
+def test_a_zoo_without_a_teacher_says_which_command_makes_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match='make-agent train teacher'):
+        build_zoo(tmp_path, ZOO, SPLIT)

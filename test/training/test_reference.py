@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from make_agent_ros.go2.constants import FOOT_RADIUS_M
+from make_agent_ros.go2.kinematics import foot_positions
+from make_agent_ros.recording.gait import describe_gait
+from make_agent_ros.simulation.batch import BatchSimulation
+from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
+from make_agent_ros.training.behaviour import sample_styles
+from make_agent_ros.training.reference import reference_joint_pos, stance, swing_height
+
+DT = 0.02
+
+
+@pytest.fixture
+def styles():
+    return sample_styles(np.random.default_rng(3), 16, np.arange(16) % 4)
+
+
+def test_the_scripted_gait_has_the_style_that_was_asked_for(styles, monkeypatch):
+    monkeypatch.setattr('make_agent_ros.training.reference.MAX_FEED_FORWARD_RAD', 0.0)
+    command = np.tile([0.3, 0.0, 0.0], (16, 1))
+    time = np.arange(200) * DT
+    joints = np.stack(
+        [reference_joint_pos(styles, styles.frequency_hz * t, command) for t in time], axis=1
+    )
+    gravity = np.broadcast_to([0.0, 0.0, -1.0], (16, 200, 3))
+    gait = describe_gait(joints, gravity, 1 / DT)
+    np.testing.assert_allclose(gait.frequency_hz, styles.frequency_hz, rtol=0.02)
+    off = np.abs((gait.phase_offset - styles.offsets + 0.5) % 1.0 - 0.5)
+    assert off.max() < 0.05
+    np.testing.assert_allclose(gait.body_height_m, styles.body_height_m, atol=0.012)
+    np.testing.assert_allclose(gait.swing_height_m, styles.swing_height_m, atol=0.02)
+
+
+def test_feet_swing_only_when_out_of_stance(styles):
+    command = np.tile([0.5, 0.0, 0.0], (16, 1))
+    for cycles in np.linspace(0, 1, 11):
+        at = np.full(16, cycles)
+        lifted = swing_height(styles, at, command) > 1e-9
+        assert not np.any(lifted & stance(styles, at, command))
+
+
+def test_zero_command_stands_with_all_feet_below_the_hips(styles, monkeypatch):
+    monkeypatch.setattr('make_agent_ros.training.reference.MAX_FEED_FORWARD_RAD', 0.0)
+    joints = reference_joint_pos(styles, np.linspace(0, 1, 16), np.zeros((16, 3)))
+    feet = foot_positions(joints)
+    expected = np.broadcast_to(-(styles.body_height_m - FOOT_RADIUS_M)[:, None], (16, 4))
+    np.testing.assert_allclose(feet[..., 2], expected, atol=1e-6)
+
+
+def test_gravity_feed_forward_makes_the_robot_stand_at_the_height_of_its_style(styles):
+    worlds = randomised_worlds(1, 0, WorldRanges.nominal())
+    sim = BatchSimulation(worlds, np.zeros(16, dtype=int))
+    target = reference_joint_pos(styles, np.zeros(16), np.zeros((16, 3)))
+    sim.reset(np.arange(16), target, styles.body_height_m + 0.01, np.zeros(16))
+    for _ in range(100):
+        sim.step(target)
+    assert not sim.fallen().any()
+    np.testing.assert_allclose(sim.base_height, styles.body_height_m, atol=0.02)
