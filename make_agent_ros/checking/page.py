@@ -183,7 +183,9 @@ vertical-align:top}
 thead th{color:var(--soft);font-weight:500;font-size:12.5px;border-bottom:1.5px solid #cbd2da}
 tbody th{font-weight:500;white-space:nowrap}
 td{font-variant-numeric:tabular-nums}
-td small{color:var(--soft);white-space:nowrap}
+td small,th small{color:var(--soft);white-space:nowrap;font-weight:400}
+td small.wrap{white-space:normal}
+.columns figure{max-width:560px}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:22px}
 figure{margin:8px 0 4px}
 figure svg,video{width:100%;height:auto;display:block}

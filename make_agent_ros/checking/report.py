@@ -54,16 +54,17 @@ BACKEND_TITLES = {
     'isaacgym': 'Isaac Gym',
 }
 FIGURES = (
-    ('velocity_rmse_m_s', 'velocity error (m/s)'),
-    ('yaw_rmse_rad_s', 'yaw rate error (rad/s)'),
-    ('torque_saturation', 'torque at limit'),
-    ('joint_limit', 'joint on limit'),
-    ('cost_of_transport', 'cost of transport'),
-    ('action_roughness', 'roughness (rad)'),
-    ('frequency_hz', 'steps (Hz)'),
-    ('body_height_m', 'height (m)'),
-    ('recovery_s', 'recovery (s)'),
+    ('velocity_rmse_m_s', 'velocity error (m/s)', 1, '.2f'),
+    ('yaw_rmse_rad_s', 'yaw rate error (rad/s)', 1, '.2f'),
+    ('torque_saturation', 'torque at limit (%)', 100, '.1f'),
+    ('joint_limit', 'joint on limit (%)', 100, '.1f'),
+    ('cost_of_transport', 'cost of transport', 1, '.2f'),
+    ('action_roughness', 'roughness (rad)', 1, '.3f'),
+    ('frequency_hz', 'steps (Hz)', 1, '.2f'),
+    ('body_height_m', 'height (m)', 1, '.3f'),
+    ('recovery_s', 'recovery (s)', 1, '.1f'),
 )
+"""Figure, its heading, factor and format in the table."""
 
 Backends = Mapping[str, Mapping[str, Any]]
 
@@ -141,7 +142,9 @@ def _scenarios(data: Mapping[str, Any]) -> Section:
                 why.append(f'{BACKEND_TITLES.get(backend, backend)}: {result["reason"]}')
         if scenario['advisory']:
             why.insert(0, 'beyond what must be mastered: counts as a warning at most')
-        rows.append([*cells, Html('<br>'.join(f'<small>{escape(w)}</small>' for w in why))])
+        rows.append(
+            [*cells, Html('<br>'.join(f'<small class="wrap">{escape(w)}</small>' for w in why))]
+        )
     headers = ['scenario', *(BACKEND_TITLES.get(b, b) for b in backends), 'why']
     notes = [
         paragraph(f'{BACKEND_TITLES.get(n, n)} did not run: {b["error"]}')
@@ -284,16 +287,16 @@ def _figures(name: str, backend: Mapping[str, Any], data: Mapping[str, Any]) -> 
         falls = result['falls']
         cells: list[object] = [
             scenario['name'],
-            _interval(100 * falls['value'], 100 * falls['low'], 100 * falls['high']),
+            _interval(falls, 100, '.0f'),
         ]
-        for key, _ in FIGURES:
+        for key, _, factor, form in FIGURES:
             one = result['figures'].get(key)
             shown = one is not None and one['value'] is not None
-            cells.append(_interval(one['value'], one['low'], one['high']) if shown else '')
+            cells.append(_interval(one, factor, form) if shown else '')
         worst = result['per_trial']['seed'][result['worst']]
         cells.append(Html(f'<small>{worst}</small>'))
         rows.append(cells)
-    headers = ['scenario', 'falls (%)', *(label for _, label in FIGURES), 'worst seed']
+    headers = ['scenario', 'falls (%)', *(row[1] for row in FIGURES), 'worst seed']
     return Section(
         f'All figures: {BACKEND_TITLES.get(name, name)}',
         table(headers, rows),
@@ -302,8 +305,9 @@ def _figures(name: str, backend: Mapping[str, Any], data: Mapping[str, Any]) -> 
     )
 
 
-def _interval(value: float, low: float, high: float) -> Html:
-    return Html(f'{value:.3g}<br><small>{low:.2g}–{high:.2g}</small>')
+def _interval(one: Mapping[str, float], factor: float, form: str) -> Html:
+    value, low, high = (format(factor * one[key], form) for key in ('value', 'low', 'high'))
+    return Html(f'{value}<br><small>{low} – {high}</small>')
 
 
 def _reading() -> Section:

@@ -48,7 +48,7 @@ def _sentence(name: str, value: float, limit: float) -> str:
     words, unit = FIGURE_TEXT.get(name, (name, ''))
     if unit == '%':
         text = (
-            f'{100 * value:.0f} % {words}' if 'of ' in words else f'{words} by {100 * value:.0f} %'
+            f'{100 * value:.3g} % {words}' if 'of ' in words else f'{words} by {100 * value:.3g} %'
         )
         return f'{text} (limit {100 * limit:.3g} %)'
     if words.endswith(' off'):
