@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE
 from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.nodes.track import Track
 from make_agent_ros.recording import Gait, Trajectory, describe_gait, gait_distance
-
-if TYPE_CHECKING:
-    from make_agent_ros.nodes.client import Track
 
 WINDOW_S = 0.5
 """Velocities are compared as means over this time, s: within a step they swing by design."""

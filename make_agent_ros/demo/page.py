@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,7 @@ from make_agent_ros.demo.measure import WINDOW_S, Measured
 from make_agent_ros.demo.plots import feet_plot, path_plot
 from make_agent_ros.demo.results import PICTURE_HZ, Recorded, poses
 from make_agent_ros.demo.table import HEADERS, rows
-
-if TYPE_CHECKING:
-    from make_agent_ros.nodes.client import Track
+from make_agent_ros.nodes.track import Track
 
 VIDEO_S = (1.0, 11.0)
 """What the videos show: forward, then the turn; s after the start of the script."""
@@ -134,14 +132,9 @@ def _videos(folder: Path, recorded: Recorded, progress: Callable[[str], None] | 
     try:
         for name, generated in (('demonstration', False), ('generated', True)):
             states = poses(recorded.walk(generated=generated), VIDEO_S)
+            progress(f'Drawing the video of the {name} policy')
             path = render_video(
-                states,
-                folder / f'{name}.mp4',
-                rate_hz=PICTURE_HZ,
-                size=VIDEO_SIZE,
-                progress=lambda done, total, name=name: progress(
-                    f'Video of the {name} policy: {done} of {total} frames'
-                ),
+                states, folder / f'{name}.mp4', rate_hz=PICTURE_HZ, size=VIDEO_SIZE
             )
             parts.append(video(path.read_bytes(), f'{name} policy'))
     except VideoError as error:

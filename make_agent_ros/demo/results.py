@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from make_agent_ros.demo.measure import Measured, fell, gait_of, speed, tracking_error
+from make_agent_ros.nodes.track import Track
 from make_agent_ros.recording.bag import read_bag, resample
 from make_agent_ros.recording.prompt import cut_prompt
 from make_agent_ros.recording.trajectory import Trajectory
-
-if TYPE_CHECKING:
-    from make_agent_ros.nodes.client import Track
 
 PROMPT_S = 4.0
 FORWARD_S = (2.0, 6.5)
 """The part of the script that the gait is measured on: steady, forward, s after its start."""
 PICTURE_HZ = 25.0
+TRACK_FILE, SESSION_FILE = 'track.npz', 'session.json'
+SAVED = ('shown_s', 'demonstration_s', 'generated_s', 'generated', 'controller')
 
 
 @dataclass
@@ -38,6 +39,21 @@ class Recorded:
     """The generator's state after generating: seconds per stage, digest, novelty."""
     controller: dict[str, Any] = field(default_factory=dict)
     track: Track | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write everything but the bags, so that the report can be made again."""
+        assert self.track is not None
+        np.savez_compressed(folder / TRACK_FILE, **vars(self.track))
+        content = {name: getattr(self, name) for name in SAVED}
+        (folder / SESSION_FILE).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+
+    @classmethod
+    def load(cls, folder: Path) -> Recorded:
+        """Read what `save` wrote; the bags are expected in `folder/bags`."""
+        content = json.loads((folder / SESSION_FILE).read_text(encoding='utf-8'))
+        with np.load(folder / TRACK_FILE, allow_pickle=False) as arrays:
+            track = Track(**{name: arrays[name] for name in arrays.files})
+        return cls(folder / 'bags', track=track, **content)
 
     @cached_property
     def bag_folders(self) -> list[Path]:

@@ -104,6 +104,7 @@ def run_demo(
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         recorded = _play(stage, console, seed)
+        recorded.save(stage.folder)
         code = _report(stage, console, recorded, video)
         console.print(f'The demo took {time.monotonic() - started_s:.0f} s.')
         return code
@@ -169,10 +170,8 @@ class _Show:
 
     def stand_and_walk(self) -> None:
         with self.bars.step('2 Stand up and walk with the demonstration policy') as say:
-            say('arm')
-            if not self.operator.state('controller').get('armed'):
-                self.operator.call('controller/arm', data=True)
-            self._mode('DAMPING', STAND_S)
+            say('waiting until the controller has armed: it does so alone on a simulator')
+            self._mode('DAMPING', START_S)
             for request, mode in (('stand_up', 'STAND'), ('walk', 'WALK')):
                 say(request)
                 self.operator.call(f'controller/{request}')
@@ -193,7 +192,7 @@ class _Show:
         before = self.operator.state('controller').get('policy')
         with self.bars.step('4 Generate 16 policies and rank them in simulation') as say:
             watch = self._narrate(say)
-            sentence = self._call_while('generator/generate', GENERATE_S, watch)
+            sentence = self.operator.call('generator/generate', GENERATE_S, watch=watch)
         self.recorded.generated = self.operator.state('generator')
         self.stage.log('demo', sentence)
         with self.bars.step('5 Swap the generated policy in while walking'):
@@ -263,17 +262,6 @@ class _Show:
             say(words.get(self.operator.state('generator').get('stage', ''), 'working'))
 
         return watch
-
-    def _call_while(self, service: str, timeout_s: float, watch: Callable[[], None]) -> str:
-        """Call a long service while `watch` runs every 0.1 s."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(self.operator.call, service, timeout_s)
-            while not answer.done():
-                watch()
-                time.sleep(0.1)
-        return answer.result()
 
     def leave_safely(self) -> None:
         """Damp the robot, whatever happened; the graph's own stop follows."""

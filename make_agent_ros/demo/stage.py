@@ -13,7 +13,7 @@ from make_agent_ros.resources import resource_path
 
 DEMONSTRATION = 'models/demonstration.onnx'
 LOG_TAIL = 12
-STATE_AGE_MAX_S = 0.3
+AGE_MAX_S = 0.3
 
 
 @dataclass
@@ -61,8 +61,8 @@ class Stage:
         return graph.with_parameters(
             graph.plan('deploy', settings),
             # Simulator and controller share this machine with the ranking: when both are held up,
-            # physics waits too. A robot would not, so its limit stays at 50 ms.
-            controller={'limits.state_age_max_s': STATE_AGE_MAX_S},
+            # physics waits too. A robot would not, so the limits for robots stay where they are.
+            controller={'limits.state_age_max_s': AGE_MAX_S, 'limits.policy_age_max_s': AGE_MAX_S},
             recorder={'directory': str(self.bags.resolve())},
             generator={
                 'bag': str(self.bags.resolve()),

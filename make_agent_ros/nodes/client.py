@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +21,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from make_agent_ros.go2.constants import JOINT_NAMES, joint_index_map
+from make_agent_ros.nodes.track import Track
 
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
@@ -29,32 +29,11 @@ LATCHED = QoSProfile(
 COMMAND_PERIOD_S = 0.05
 """/cmd_vel goes out at 20 Hz; the controller takes 0.5 s of silence for a lost operator."""
 
+WATCH_S = 0.1
+
 
 class OperatorError(RuntimeError):
     """The graph did not do what was asked; the message holds the node's own sentence."""
-
-
-@dataclass(frozen=True)
-class Track:
-    """Where the robot was, by `/odom` and `/joint_states`; one row per odometry sample."""
-
-    time_s: np.ndarray
-    """Local monotonic time of arrival, s, shape (T,)."""
-    position: np.ndarray
-    """World, m, shape (T, 3)."""
-    quat_wxyz: np.ndarray
-    """Shape (T, 4)."""
-    velocity: np.ndarray
-    """vx, vy in the body frame, m/s, and yaw rate, rad/s, shape (T, 3)."""
-    command: np.ndarray
-    """/cmd_vel in force, shape (T, 3)."""
-    joint_pos: np.ndarray
-    """Package order, rad, shape (T, 12); NaN before the first /joint_states."""
-
-    def between(self, start_s: float, end_s: float) -> Track:
-        """Return the rows with start_s <= time_s < end_s."""
-        low, high = np.searchsorted(self.time_s, (start_s, end_s))
-        return Track(**{name: rows[low:high] for name, rows in vars(self).items()})
 
 
 class Operator:
@@ -131,8 +110,21 @@ class Operator:
 
     # -- asking ---------------------------------------------------------------------------------
 
-    def call(self, service: str, timeout_s: float = 5.0, data: bool | None = None) -> str:
-        """Call a Trigger service, or a SetBool one when `data` is given; return its sentence.
+    def call(
+        self,
+        service: str,
+        timeout_s: float = 5.0,
+        *,
+        data: bool | None = None,
+        watch: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Call a service and return its sentence.
+
+        Args:
+            service: name, e.g. `controller/walk`.
+            timeout_s: for the answer, s.
+            data: for a SetBool service; without it the service is a Trigger.
+            watch: called every 0.1 s while waiting; what it raises ends the wait.
 
         Raises:
             OperatorError: no such service, no answer in time, or a refusal with its reason.
@@ -147,8 +139,11 @@ class Operator:
             done = threading.Event()
             future = client.call_async(request)
             future.add_done_callback(lambda _: done.set())
-            if not done.wait(timeout_s):
-                raise OperatorError(f'{service}: no answer within {timeout_s:.0f} s')
+            deadline = time.monotonic() + timeout_s
+            while not done.wait(WATCH_S):
+                watch()
+                if time.monotonic() > deadline:
+                    raise OperatorError(f'{service}: no answer within {timeout_s:.0f} s')
             answer = future.result()
         finally:
             self.node.destroy_client(client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
 from array import array
@@ -21,7 +22,7 @@ from std_msgs.msg import MultiArrayDimension, String, UInt8MultiArray
 from std_srvs.srv import Trigger
 
 from make_agent_ros.nodes.generation import GeneratorConfig, generate_best
-from make_agent_ros.nodes.parameters import follow_parameters, load_parameters
+from make_agent_ros.nodes.parameters import ParameterError, follow_parameters, load_parameters
 from make_agent_ros.policy import to_bytes
 
 LATCHED = QoSProfile(
@@ -111,9 +112,11 @@ def main() -> None:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    finally:
-        executor.shutdown(timeout_sec=0.0)
-        rclpy.try_shutdown()
+    except ParameterError as error:
+        sys.exit(f'generator: {error}')
+    rclpy.try_shutdown()
+    sys.stdout.flush()
+    os._exit(0)  # a ranking in progress is a thread that would hold the exit up until it is done
 
 
 if __name__ == '__main__':
