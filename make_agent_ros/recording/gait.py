@@ -186,7 +186,7 @@ def _describe(q: np.ndarray, g: np.ndarray, rate_hz: float, contact: np.ndarray 
 def _frequency(signals: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """Common fundamental of signals (B, T, S): frequency in Hz and periodicity, each (B,)."""
     steps = signals.shape[1]
-    f = _coarse_frequency(signals, rate_hz)
+    f = _fundamental(signals, _coarse_frequency(signals, rate_hz), rate_hz)
     for delta in (0.2, 0.05):
         step = delta * rate_hz / steps
         low, mid, high = (_harmonic_fit(signals, f + i * step, rate_hz)[1] for i in (-1, 0, 1))
@@ -228,8 +228,27 @@ def _coarse_frequency(signals: np.ndarray, rate_hz: float) -> np.ndarray:
     peak = np.zeros_like(score, dtype=bool)
     peak[:, 1:-1] = (score[:, 1:-1] >= score[:, :-2]) & (score[:, 1:-1] >= score[:, 2:])
     peak |= score == score.max(axis=1, keepdims=True)
-    good = peak & (score >= 0.8 * score.max(axis=1, keepdims=True))
+    good = peak & (score >= 0.5 * score.max(axis=1, keepdims=True))
     return np.asarray(grid[len(grid) - 1 - np.argmax(good[:, ::-1], axis=1)])
+
+
+def _fundamental(signals: np.ndarray, f: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Choose among simple ratios of a spectral guess, (B,).
+
+    f/2 and f/3 explain whatever f explains, and more where every second step differs a little; 2f
+    misses the odd harmonics. So the highest candidate wins that explains half of what any does.
+    """
+    ratios = np.array([1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0])
+    candidates = f[:, None] * ratios
+    explained = np.stack(
+        [_harmonic_fit(signals, column, rate_hz)[1] for column in candidates.T], axis=1
+    )
+    inside = (candidates >= FREQUENCY_RANGE_HZ[0]) & (candidates <= FREQUENCY_RANGE_HZ[1])
+    explained[~inside] = 0.0
+    good = explained >= 0.5 * explained.max(axis=1, keepdims=True)
+    good |= (explained.max(axis=1, keepdims=True) <= 0.0) & (ratios == 1.0)
+    last = len(ratios) - 1 - np.argmax(good[:, ::-1], axis=1)
+    return np.asarray(np.take_along_axis(candidates, last[:, None], axis=1)[:, 0])
 
 
 def _harmonic_fit(

@@ -248,6 +248,8 @@ def _sqlite_messages(path: Path, wanted: Wanted, findings: Findings) -> Iterator
         if hasattr(connection, 'setlimit'):  # Python 3.11
             connection.setlimit(getattr(sqlite3, 'SQLITE_LIMIT_LENGTH', 0), MAX_RECORD_BYTES)
         connection.execute('PRAGMA trusted_schema = OFF')
+        # lets SQLite open a file that is shorter than its header says (the connection only reads)
+        connection.execute('PRAGMA writable_schema = ON')
         kinds = dict(connection.execute('SELECT name, type FROM sqlite_master').fetchmany(1000))
         if kinds.get('topics') != 'table' or kinds.get('messages') != 'table':
             raise RecordingError(f'{path}: has no tables topics and messages, so it is no bag')

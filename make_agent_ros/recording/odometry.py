@@ -1,0 +1,177 @@
+"""How fast a robot moved, from its legs and its gyroscope alone.
+
+A foot on the ground stands still, so the base moves against it: with v_i the velocity of contact
+point i relative to the base, the base velocity is -v_i. The contact point is the lowest point of
+the foot sphere, which rolls: v_i = J_i qd_i + omega x r_i + omega_calf x (R g), where g points
+down. Feet count while they carry load (leg torques through the Jacobian, where torques are known)
+and while they are in the middle of stance. Turn rate: the gyroscope about the vertical.
+
+Bloesch et al., "State Estimation for Legged Robots" (RSS 2012), filter the same measurement with
+an IMU; for the mean velocity of a few seconds of steady walking the mean over stances does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from make_agent_ros.go2.constants import FOOT_RADIUS_M
+from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
+from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.recording.trajectory import Trajectory
+
+LOAD_N = 25.0
+"""Upward force that tells a loaded foot: a sixth of the robot's weight."""
+FLOOR_STD = np.array([0.03, 0.03, 0.02])
+"""Error that averaging does not remove (slip, compliance, gyroscope bias), m/s and rad/s."""
+PARTS = 4
+
+
+@dataclass(frozen=True)
+class Velocity:
+    """Mean velocity over windows; fields have leading shape (...)."""
+
+    mean: np.ndarray
+    """vx, vy in the level heading frame, m/s, and turn rate, rad/s, shape (..., 3)."""
+    std: np.ndarray
+    """Standard error of `mean`, shape (..., 3)."""
+    support: np.ndarray
+    """Share of samples with at least one foot that counted, shape (...)."""
+
+
+def estimate_velocity(trajectory: Trajectory) -> Velocity:
+    """Return the mean velocity of a recording, e.g. of a prompt."""
+    return base_velocity(
+        trajectory.joint_pos,
+        trajectory.joint_vel,
+        trajectory.base_ang_vel,
+        projected_gravity(trajectory.quat_wxyz),
+        joint_torque=trajectory.joint_torque if trajectory.joint_torque.any() else None,
+    )
+
+
+def base_velocity(
+    joint_pos: np.ndarray,
+    joint_vel: np.ndarray,
+    base_ang_vel: np.ndarray,
+    gravity_b: np.ndarray,
+    *,
+    joint_torque: np.ndarray | None = None,
+    contact: np.ndarray | None = None,
+    foot_radius_m: float = FOOT_RADIUS_M,
+) -> Velocity:
+    """Return the mean velocity of windows of motion, at any uniform rate.
+
+    Args:
+        joint_pos: package order, rad, shape (..., T, 12).
+        joint_vel: rad/s, shape (..., T, 12).
+        base_ang_vel: body frame, rad/s, shape (..., T, 3).
+        gravity_b: projected gravity, shape (..., T, 3).
+        joint_torque: measured or estimated, N m, shape (..., T, 12); tells which feet carry load.
+        contact: bool, shape (..., T, 4), where it is known; wins over `joint_torque`. Without
+            both, the feet that are lowest and agree with each other count.
+        foot_radius_m: radius of the sphere that rolls on the ground; 0 for a point.
+    """
+    level = level_velocities(joint_pos, joint_vel, base_ang_vel, gravity_b, foot_radius_m)
+    if contact is not None:
+        weight = np.asarray(contact, dtype=np.float64)
+    elif joint_torque is not None:
+        weight = 1.0 / (
+            1.0 + np.exp((LOAD_N - foot_load(joint_pos, joint_torque, gravity_b)) / 5.0)
+        )
+    else:
+        weight = _lowest_feet(joint_pos, gravity_b)
+    weight = weight * _inner(weight)
+    weight = weight * _agreement(level, weight)
+    turn = -(base_ang_vel * gravity_b).sum(axis=-1)
+    return _average(level, weight, turn)
+
+
+def level_velocities(
+    joint_pos: np.ndarray,
+    joint_vel: np.ndarray,
+    base_ang_vel: np.ndarray,
+    gravity_b: np.ndarray,
+    foot_radius_m: float = FOOT_RADIUS_M,
+) -> np.ndarray:
+    """Base velocity that each foot would tell if it stood, level frame, m/s, (..., 4, 2)."""
+    lead = joint_pos.shape[:-1]
+    rates = joint_vel.reshape(*lead, 4, 3)
+    hip = joint_pos.reshape(*lead, 4, 3)[..., 0]
+    relative = np.einsum('...ij,...j->...i', foot_jacobian(joint_pos), rates)
+    spin = np.broadcast_to(base_ang_vel[..., None, :], relative.shape)
+    knee = rates[..., 1] + rates[..., 2]
+    calf = spin + np.stack((rates[..., 0], knee * np.cos(hip), knee * np.sin(hip)), axis=-1)
+    down = gravity_b[..., None, :]
+    moving = relative + np.cross(spin, foot_positions(joint_pos))
+    velocity = -(moving + foot_radius_m * np.cross(calf, np.broadcast_to(down, calf.shape)))
+    gx = gravity_b[..., 0]
+    forward = np.stack((1.0 - gx * gx, -gx * gravity_b[..., 1], -gx * gravity_b[..., 2]), axis=-1)
+    forward /= np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
+    left = np.cross(forward, gravity_b)
+    axes = np.stack((forward, left), axis=-2)
+    return np.asarray(np.einsum('...ij,...fj->...fi', axes, velocity))
+
+
+def foot_load(
+    joint_pos: np.ndarray, joint_torque: np.ndarray, gravity_b: np.ndarray
+) -> np.ndarray:
+    """Upward force of the ground on each foot from static leg torques, N, shape (..., 4)."""
+    lead = joint_pos.shape[:-1]
+    jacobian = np.swapaxes(foot_jacobian(joint_pos), -1, -2)
+    # a stretched leg makes the Jacobian singular; a little damping keeps the force finite
+    normal = jacobian @ np.swapaxes(jacobian, -1, -2) + 1e-5 * np.eye(3)
+    torque = joint_torque.reshape(*lead, 4, 3, 1)
+    force = np.swapaxes(jacobian, -1, -2) @ np.linalg.solve(normal, torque)
+    # the foot pushes the ground along +force; the ground pushes back
+    return np.asarray((force[..., 0] * gravity_b[..., None, :]).sum(axis=-1))
+
+
+def _lowest_feet(joint_pos: np.ndarray, gravity_b: np.ndarray) -> np.ndarray:
+    depth = np.einsum('...fi,...i->...f', foot_positions(joint_pos), gravity_b)
+    return np.asarray(np.exp(-(depth.max(axis=-1, keepdims=True) - depth) / 0.01))
+
+
+def _inner(weight: np.ndarray) -> np.ndarray:
+    """Less for samples beside a touch-down or lift-off: their neighbours carry no load."""
+    before, after = np.roll(weight, 1, axis=-2), np.roll(weight, -1, axis=-2)
+    return np.asarray(np.minimum(before, after))
+
+
+def _agreement(level: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Less for feet that tell another velocity than the window's weighted median."""
+    flat = level.reshape(*level.shape[:-3], -1, 2)
+    w = weight.reshape(*weight.shape[:-2], -1)
+    order = np.argsort(flat, axis=-2)
+    ranked = np.take_along_axis(np.broadcast_to(w[..., None], flat.shape), order, axis=-2)
+    share = np.cumsum(ranked, axis=-2) / np.maximum(ranked.sum(axis=-2, keepdims=True), 1e-9)
+    at = np.argmax(share >= 0.5, axis=-2)[..., None, :]
+    centre = np.take_along_axis(np.take_along_axis(flat, order, axis=-2), at, axis=-2)
+    off = np.linalg.norm(level - centre[..., None, :, :], axis=-1)
+    return np.asarray(1.0 / (1.0 + (off / 0.4) ** 2))
+
+
+def _average(level: np.ndarray, weight: np.ndarray, turn: np.ndarray) -> Velocity:
+    """Weighted means and their standard errors from the scatter over legs and over time."""
+    weighted = level * weight[..., None]
+    total = weight.sum(axis=(-2, -1))
+    mean = weighted.sum(axis=(-3, -2)) / np.maximum(total, 1e-9)[..., None]
+    of_legs = weighted.sum(axis=-3) / np.maximum(weight.sum(axis=-2), 1e-9)[..., None]
+    cuts = np.array_split(np.arange(level.shape[-3]), PARTS)
+    of_parts = np.stack(
+        [
+            weighted[..., ids, :, :].sum(axis=(-3, -2))
+            / np.maximum(weight[..., ids, :].sum(axis=(-2, -1)), 1e-9)[..., None]
+            for ids in cuts
+        ],
+        axis=-2,
+    )
+    variance = of_legs.var(axis=-2) / 4.0 + of_parts.var(axis=-2) / PARTS
+    turns = np.stack([turn[..., ids].mean(axis=-1) for ids in cuts], axis=-1)
+    variance = np.concatenate((variance, turns.var(axis=-1, keepdims=True) / PARTS), axis=-1)
+    return Velocity(
+        mean=np.concatenate((mean, turn.mean(axis=-1)[..., None]), axis=-1),
+        std=np.sqrt(variance + FLOOR_STD**2),
+        support=(weight.max(axis=-1) > 0.3).mean(axis=-1),
+    )

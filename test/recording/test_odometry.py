@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
+from make_agent_ros.go2.kinematics import foot_jacobian
+from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.recording.odometry import base_velocity, estimate_velocity, foot_load
+
+from .synthetic import OFFSETS, Walk, make_walk
+
+
+def velocity_of(walk, contact=True, rate_hz=50.0, **options):
+    trajectory, on_ground = make_walk(walk, 4.0, rate_hz=rate_hz)
+    return base_velocity(
+        trajectory.joint_pos,
+        trajectory.joint_vel,
+        trajectory.base_ang_vel,
+        projected_gravity(trajectory.quat_wxyz),
+        contact=on_ground if contact else None,
+        # the synthetic feet are points that stay where they are
+        foot_radius_m=0.0,
+        **options,
+    )
+
+
+@pytest.mark.parametrize('name', OFFSETS)
+@pytest.mark.parametrize('command', [(0.6, 0.0, 0.0), (-0.3, 0.2, 0.0), (0.4, -0.1, 0.5)])
+def test_velocity_and_turn_rate_of_synthetic_walks_are_recovered(name, command):
+    vx, vy, wz = command
+    walk = Walk(OFFSETS[name], vx=vx, vy=vy, wz=wz, pitch=0.1, roll=-0.05, duty=0.6)
+    estimate = velocity_of(walk)
+    np.testing.assert_allclose(estimate.mean, command, atol=0.02)
+    assert (estimate.std > 0).all() and (estimate.std < 0.1).all()
+    assert estimate.support > 0.4
+
+
+@pytest.mark.parametrize('name', ['trot', 'pace', 'bound', 'walk'])
+def test_lowest_feet_will_do_where_contact_is_unknown(name):
+    estimate = velocity_of(Walk(OFFSETS[name], vx=0.5, duty=0.6), contact=False)
+    assert estimate.mean[0] == pytest.approx(0.5, abs=0.06)
+
+
+def test_rate_of_500_hz_gives_the_same_velocity():
+    slow, fast = velocity_of(Walk(duty=0.6)), velocity_of(Walk(duty=0.6), rate_hz=500.0)
+    np.testing.assert_allclose(slow.mean, fast.mean, atol=0.02)
+
+
+def test_standing_robot_has_no_velocity():
+    still = np.tile(NOMINAL_JOINT_POS, (200, 1))
+    down = np.tile([0.0, 0.0, -1.0], (200, 1))
+    estimate = base_velocity(still, np.zeros((200, 12)), np.zeros((200, 3)), down)
+    np.testing.assert_allclose(estimate.mean, 0.0, atol=1e-9)
+
+
+def test_load_is_the_force_that_the_torques_hold():
+    force = np.array([[0.0, 0.0, 40.0], [3.0, 0.0, 80.0], [0.0, 5.0, 0.0], [0.0, 0.0, 10.0]])
+    # the leg pushes the ground down with -force: tau = J^T (-force)
+    torque = np.einsum('fij,fi->fj', foot_jacobian(NOMINAL_JOINT_POS), -force).ravel()
+    load = foot_load(NOMINAL_JOINT_POS, torque, np.array([0.0, 0.0, -1.0]))
+    np.testing.assert_allclose(load, force[:, 2], atol=0.5)
+
+
+def test_rolling_foot_lengthens_the_step():
+    """A sphere that rolls under a turning calf carries its centre along."""
+    point = velocity_of(Walk(vx=0.5))
+    trajectory, on_ground = make_walk(Walk(vx=0.5), 4.0)
+    rolling = base_velocity(
+        trajectory.joint_pos,
+        trajectory.joint_vel,
+        trajectory.base_ang_vel,
+        projected_gravity(trajectory.quat_wxyz),
+        contact=on_ground,
+    )
+    assert rolling.mean[0] > 1.05 * point.mean[0]
+
+
+def test_windows_are_estimated_together_as_one_by_one():
+    walks = [make_walk(Walk(vx=v), 2.0) for v in (0.2, 0.6)]
+    stacked = [
+        np.stack([getattr(t, name) for t, _ in walks])
+        for name in ('joint_pos', 'joint_vel', 'base_ang_vel')
+    ]
+    gravity = np.stack([projected_gravity(t.quat_wxyz) for t, _ in walks])
+    both = base_velocity(*stacked, gravity)
+    for i, (trajectory, _) in enumerate(walks):
+        np.testing.assert_allclose(both.mean[i], estimate_velocity(trajectory).mean, atol=1e-9)
