@@ -94,10 +94,10 @@ class ObservationBuilder:
         """
         if out is None:
             out = np.empty((*state.joint_pos.shape[:-1], self.size), dtype=np.float32)
-        for term, scale in zip(self.terms, self.scales, strict=True):
+        for i, term in enumerate(self.terms):
             np.multiply(
                 self._term(term, state, command, last_action, gait_phase),
-                scale,
+                self.scales[i],
                 out=out[..., self.slices[term]],
                 casting='same_kind',
             )

@@ -7,10 +7,11 @@ matrix row by row (out, in), then the bias, as `torch.nn.Linear` stores them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Tuple  # noqa: UP035 - Isaac Gym's interpreter is Python 3.8
 
 import numpy as np
 
-Layer = tuple[np.ndarray, np.ndarray]
+Layer = Tuple[np.ndarray, np.ndarray]  # noqa: UP006
 """Weight (out, in) and bias (out,), float32."""
 
 
@@ -62,8 +63,8 @@ class MlpShape:
                 f'{"-".join(map(str, self.hidden))}-{self.outputs}, which has {self.size}'
             )
         return [
-            (weights[w].reshape(shape), weights[b])
-            for shape, (w, b) in zip(self.layer_shapes, self.slices, strict=True)
+            (weights[w].reshape(self.layer_shapes[i]), weights[b])
+            for i, (w, b) in enumerate(self.slices)
         ]
 
     @staticmethod
@@ -108,9 +109,9 @@ class MlpPolicy:
         """Return the raw action for `obs`, shape (inputs,); the next call reuses the buffer."""
         x = obs
         last = len(self._weights) - 1
-        for i, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+        for i, weight in enumerate(self._weights):
             y = np.dot(weight, x, out=self._buffers[i])
-            y += bias
+            y += self._biases[i]
             if i < last:
                 scratch = self._scratch[i]
                 np.minimum(y, 0.0, out=scratch)
@@ -128,11 +129,12 @@ class MlpBatch:
         self._layers = [
             (
                 np.ascontiguousarray(
-                    weights[:, w].reshape(-1, *dims).transpose(0, 2, 1), dtype=np.float32
+                    weights[:, w].reshape(-1, *shape.layer_shapes[i]).transpose(0, 2, 1),
+                    dtype=np.float32,
                 ),
                 np.ascontiguousarray(weights[:, None, b], dtype=np.float32),
             )
-            for dims, (w, b) in zip(shape.layer_shapes, shape.slices, strict=True)
+            for i, (w, b) in enumerate(shape.slices)
         ]
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
