@@ -9,7 +9,8 @@ import sys
 
 SWITCH_INTERVAL_S = 0.0002
 """How long another Python thread may keep the interpreter once the loop wants it, s."""
-_MCL_CURRENT_FUTURE = 3  # sys/mman.h: MCL_CURRENT | MCL_FUTURE
+_MCL_ALL_ON_FAULT = 7
+"""sys/mman.h: MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; locks what is used, not every whole stack."""
 _PR_SET_TIMERSLACK = 29  # linux/prctl.h
 
 
@@ -26,7 +27,7 @@ def prepare_process() -> list[str]:
     gc.freeze()
     gc.disable()
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT_FUTURE) != 0:
+    if libc.mlockall(_MCL_ALL_ON_FAULT) != 0:
         reason = os.strerror(ctypes.get_errno())
         return [
             f'memory is not locked ({reason}): page faults may delay a command; add "memlock '
