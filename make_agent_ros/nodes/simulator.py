@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import sys
@@ -46,12 +47,22 @@ class SimulatorNode(Node):
             raise ParameterError(
                 f'parameter push_velocity has {len(config.push_velocity)} values; it takes x, y, z'
             )
+        self._push_velocity = list(config.push_velocity)
+        # Threads must be gone before the interpreter is, whenever a signal comes.
+        self._cleanup = contextlib.ExitStack()
+        self._viewer: Any = None
+
+    def begin(self) -> None:
+        """Put the robot on the wire and on the graph; `close` takes back what was begun."""
+        config = self.config
         robot = SimulatedRobot(config.seed, config.noise, config.battery_soc)
         robot.set_faults(config.faults)
         link = SimulatedRobotLink(config.interface, config.domain)
+        self._cleanup.callback(link.close)
         self.sim = RealTimeRobot(robot, link, config.real_time_factor)
+        self._cleanup.callback(self.sim.stop)
         self._sport_mode = SportMode(config.interface, config.domain, config.sport_mode)
-        self._push_velocity = list(config.push_velocity)
+        self._cleanup.callback(self._sport_mode.close)
         self._odometry = self.create_publisher(Odometry, 'odom', qos_profile_sensor_data)
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
@@ -68,7 +79,6 @@ class SimulatorNode(Node):
         ):
             self.create_service(Trigger, f'~/{name}', self._answer(action))
         follow_parameters(self, SimulatorConfig, self._set)
-        self._viewer: Any = None
         if not config.headless:
             self._open_viewer()
         self.sim.start()
@@ -80,10 +90,7 @@ class SimulatorNode(Node):
 
     def close(self) -> None:
         """Stop the robot and leave DDS."""
-        if self._viewer is not None:
-            self._viewer.close()
-        self._sport_mode.close()
-        self.sim.stop()
+        self._cleanup.close()
 
     # -- publishing -----------------------------------------------------------------------------
 
@@ -172,6 +179,7 @@ class SimulatorNode(Node):
         self._viewer = viewer.launch_passive(
             robot.model, robot.data, show_left_ui=False, show_right_ui=False
         )
+        self._cleanup.callback(self._viewer.close)
         self.create_timer(1.0 / VIEWER_HZ, self._sync_viewer)
 
     def _sync_viewer(self) -> None:
@@ -186,11 +194,12 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     threading.current_thread().name = 'ros'
     rclpy.init()
+    executor = SingleThreadedExecutor()
     node = None
     try:
         node = SimulatorNode()
-        executor = SingleThreadedExecutor()
         executor.add_node(node)
+        node.begin()
         gc.collect()
         gc.freeze()
         executor.spin()
@@ -198,6 +207,11 @@ def main() -> None:
         pass
     except (LinkError, ParameterError) as error:
         sys.exit(f'simulator: {error}')
+    except Exception:
+        # A signal shuts ROS down at any moment, also while a callback publishes: what fails
+        # after that is the end that was asked for.
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.close()
