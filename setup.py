@@ -21,7 +21,7 @@ ROS = [
 ]  # fmt: skip
 TESTS = [
     'transforms3d>=0.4', 'lxml>=5',  # with sapien, which make setup installs without OpenCV
-    'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'hypothesis>=6.100', 'rosbags>=0.11',
+    'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'hypothesis>=6.100',
     'onnxruntime>=1.18', 'ruff>=0.17', 'mypy>=2.0', 'types-PyYAML',
 ]  # fmt: skip
 
@@ -66,7 +66,8 @@ setup(
         'scipy>=1.10',
         'onnx>=1.15',
         'PyYAML>=6.0',
-        'mcap>=1.1',
+        'mcap>=1.6',
+        'rosbags>=0.11',
         'lz4>=4.3',
         'zstandard>=0.22',
         'fastcrc>=0.3',
