@@ -151,22 +151,35 @@ class RawTopicReader:
             self._reader, ViewState.Any | InstanceState.Any | SampleState.NotRead
         )
         self._interrupt = GuardCondition(participant)
+        self._interrupted = False
         self._waitset = WaitSet(participant)
         self._waitset.attach(self._arrived)
         self._waitset.attach(self._interrupt)
 
     def take(self, limit: int) -> list[RawSample]:
         """Return the samples not taken yet, oldest first, at most `limit`, without waiting."""
-        return [s for s in self._reader.take(limit) if isinstance(s, RawSample)]
+        try:
+            return [s for s in self._reader.take(limit) if isinstance(s, RawSample)]
+        except DDSException:
+            if self._interrupted:
+                return []  # the participant is gone
+            raise
 
     def wait(self, timeout_s: float) -> bool:
         """Block until there is something to take; False after `timeout_s` or `interrupt`."""
-        self._waitset.wait(max(0, int(timeout_s * 1e9)))
-        return bool(self._arrived.triggered)
+        try:
+            self._waitset.wait(max(0, int(timeout_s * 1e9)))
+            return bool(self._arrived.triggered)
+        except DDSException:
+            if self._interrupted:
+                return False
+            raise
 
     def interrupt(self) -> None:
-        """Let `wait` return at once, now and from now on."""
-        self._interrupt.set(True)
+        """Let `wait` return at once, now and from now on; call it before closing."""
+        if not self._interrupted:
+            self._interrupted = True
+            self._interrupt.set(True)
 
 
 class Participant:
@@ -188,6 +201,7 @@ class Participant:
         self.domain = domain
         _domains.acquire(domain, interface)
         self._released = False
+        self.entity: Any = None
         try:
             self.entity = DomainParticipant(domain)
         except DDSException as error:
@@ -239,9 +253,13 @@ class Participant:
             }
 
     def close(self) -> None:
-        """Leave the domain. Entities made from this participant go when they are dropped."""
+        """Leave the domain: peers see our readers and writers go now."""
         if not self._released:
             self._released = True
+            if self.entity is not None:
+                # cyclonedds deletes an entity when its last Python reference goes, which may be
+                # long after; deleting the participant takes all that belongs to it along.
+                self.entity.__del__()
             _domains.release(self.domain)
 
 

@@ -196,7 +196,10 @@ class RawReader:
 
 @dataclass(frozen=True)
 class ArrivalReport:
-    """What the simulator's side of the wire saw of LowCmd since the last reset."""
+    """What the simulator's side of the wire saw of LowCmd since the last reset.
+
+    Count and maxima are over everything; the percentiles over the newest arrivals that are kept.
+    """
 
     count: int
     gap_s_max: float
@@ -211,13 +214,14 @@ class ArrivalReport:
 class ArrivalLog:
     """Times of LowCmd arrivals, kept by the simulator so that no controller marks its own work."""
 
-    def __init__(self, capacity: int = 300_000) -> None:
-        """Keep the last `capacity` arrivals (10 min at 500 Hz)."""
+    def __init__(self, capacity: int = 10_000) -> None:
+        """Keep the last `capacity` arrivals (20 s at 500 Hz)."""
         self._arrival_s = np.zeros(capacity)
-        self._reply_s = np.full(capacity, np.nan)
+        self._reply_s = np.zeros(capacity)
         self._lock = threading.Lock()
         self._count = 0
         self._gap_s_max = 0.0
+        self._reply_s_max = 0.0
 
     def add(self, arrival_s: float, state_sent_s: float) -> None:
         """Note one arrival; `state_sent_s` is when the newest LowState was sent, s."""
@@ -226,8 +230,10 @@ class ArrivalLog:
             if self._count:
                 gap = arrival_s - self._arrival_s[(self._count - 1) % capacity]
                 self._gap_s_max = max(self._gap_s_max, gap)
+            reply_s = arrival_s - state_sent_s
+            self._reply_s_max = max(self._reply_s_max, reply_s)
             self._arrival_s[self._count % capacity] = arrival_s
-            self._reply_s[self._count % capacity] = arrival_s - state_sent_s
+            self._reply_s[self._count % capacity] = reply_s
             self._count += 1
 
     def reset(self) -> None:
@@ -235,26 +241,27 @@ class ArrivalLog:
         with self._lock:
             self._count = 0
             self._gap_s_max = 0.0
+            self._reply_s_max = 0.0
 
     def report(self) -> ArrivalReport | None:
         """Summarise; None with fewer than two arrivals."""
         with self._lock:
+            count, gap_s_max, reply_s_max = self._count, self._gap_s_max, self._reply_s_max
             capacity = len(self._arrival_s)
-            kept = min(self._count, capacity)
-            if kept < 2:
-                return None
-            order = np.arange(self._count - kept, self._count) % capacity
-            gaps = np.diff(self._arrival_s[order])
-            reply = self._reply_s[order]
-            p50, p99 = np.percentile(reply, (50, 99))
-            return ArrivalReport(
-                count=self._count,
-                gap_s_max=float(self._gap_s_max),
-                gap_s_p99=float(np.percentile(gaps, 99)),
-                reply_s_p50=float(p50),
-                reply_s_p99=float(p99),
-                reply_s_max=float(reply.max()),
-            )
+            order = np.arange(max(0, count - capacity), count) % capacity
+            arrival_s, reply_s = self._arrival_s[order], self._reply_s[order]
+        if count < 2:
+            return None
+        # A LowCmd that came before the first LowState replies to nothing.
+        p50, p99 = np.nanpercentile(reply_s, (50, 99))
+        return ArrivalReport(
+            count=count,
+            gap_s_max=float(gap_s_max),
+            gap_s_p99=float(np.percentile(np.diff(arrival_s), 99)),
+            reply_s_p50=float(p50),
+            reply_s_p99=float(p99),
+            reply_s_max=float(reply_s_max),
+        )
 
 
 class SimulatedRobotLink:

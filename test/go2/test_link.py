@@ -115,6 +115,15 @@ def test_we_read_the_sdks_lowcmd_and_name_its_process(
     assert socket.gethostname() in other
 
 
+def test_a_closed_link_is_no_writer_any_more_though_its_object_lives(link, dds_domain, wait_until):
+    other = RobotLink('lo', dds_domain)
+    wait_until(lambda: len(link.lowcmd_writers()) == 1)
+    other.close()
+    wait_until(lambda: link.lowcmd_writers() == [], timeout_s=2.0)
+    assert other.latest() is None
+    assert other.wait_state(0.1) is None
+
+
 def test_a_killed_writer_is_forgotten_within_its_lease(link, dds_domain, wait_until):
     code = (
         'import sys, time\n'
