@@ -42,12 +42,7 @@ class SimulatorNode(Node):
 
     def __init__(self) -> None:
         super().__init__('simulator')
-        config = self.config = load_parameters(self, SimulatorConfig)
-        if len(config.push_velocity) != 3:
-            raise ParameterError(
-                f'parameter push_velocity has {len(config.push_velocity)} values; it takes x, y, z'
-            )
-        self._push_velocity = list(config.push_velocity)
+        self.config = load_parameters(self, SimulatorConfig)
         # Threads must be gone before the interpreter is, whenever a signal comes.
         self._cleanup = contextlib.ExitStack()
         self._viewer: Any = None
@@ -57,6 +52,7 @@ class SimulatorNode(Node):
         config = self.config
         robot = SimulatedRobot(config.seed, config.noise, config.battery_soc)
         robot.set_faults(config.faults)
+        robot.remote = config.remote_bytes()
         link = SimulatedRobotLink(config.interface, config.domain)
         self._cleanup.callback(link.close)
         self.sim = RealTimeRobot(robot, link, config.real_time_factor)
@@ -101,13 +97,12 @@ class SimulatorNode(Node):
             truth = self.sim.robot.truth()
         stamp = self.get_clock().now().to_msg()
         if self.config.publish_clock:
-            stamp = messages.clock_time(truth.time_s)
+            stamp = messages.clock_time(self.sim.simulated_s)
         self._odometry.publish(messages.odometry(truth, stamp))
 
     def _publish_clock(self) -> None:
         # Time of the whole run: /clock must not jump back when the robot is reset.
-        time_s = self.sim.simulated_s
-        self._clock_out.publish(Clock(clock=messages.clock_time(time_s)))
+        self._clock_out.publish(Clock(clock=messages.clock_time(self.sim.simulated_s)))
 
     def _publish_figures(self) -> None:
         sim = self.sim
@@ -139,9 +134,8 @@ class SimulatorNode(Node):
         return 'the robot lies at the start again, motors off until the next LowCmd'
 
     def _push(self) -> str:
-        velocity = np.array(self._push_velocity)
-        self.sim.do(lambda robot: robot.push(velocity))
-        x, y, z = self._push_velocity
+        x, y, z = self.config.push_velocity
+        self.sim.do(lambda robot: robot.push(np.array([x, y, z])))
         return f'pushed by ({x:g}, {y:g}, {z:g}) m/s over 0.1 s'
 
     def _clear_faults(self) -> str:
@@ -158,19 +152,16 @@ class SimulatorNode(Node):
         return 'counting anew'
 
     def _set(self, name: str, value: Any) -> None:
-        if name == 'push_velocity':
-            if len(value) != 3:
-                raise ParameterError(f'push_velocity takes x, y, z; got {len(value)} values')
-            self._push_velocity = list(value)
-            return
-        part, field = name.split('.')
+        group, _, field = name.rpartition('.')
+        if group:
+            changed = dataclasses.replace(getattr(self.config, group), **{field: value})
+            self.config = dataclasses.replace(self.config, **{group: changed})
+        else:
+            self.config = dataclasses.replace(self.config, **{name: value})
         with self.sim.lock:
-            robot = self.sim.robot
-            changed = dataclasses.replace(getattr(robot, part), **{field: value})
-            if part == 'faults':
-                robot.set_faults(changed)
-            else:
-                robot.noise = changed
+            self.sim.robot.set_faults(self.config.faults)
+            self.sim.robot.noise = self.config.noise
+            self.sim.robot.remote = self.config.remote_bytes()
 
     def _open_viewer(self) -> None:
         from mujoco import viewer

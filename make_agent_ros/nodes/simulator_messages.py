@@ -12,7 +12,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 
 from make_agent_ros.fields import parameter_infos
-from make_agent_ros.nodes.parameters import group, param
+from make_agent_ros.go2.remote import REMOTE_BYTES, Button, Remote, encode_remote
+from make_agent_ros.nodes.parameters import ParameterError, group, param
 from make_agent_ros.simulation.faults import Faults
 from make_agent_ros.simulation.realtime import SimulationReport
 from make_agent_ros.simulation.robot import Truth
@@ -48,8 +49,45 @@ class SimulatorConfig:
         unit='m/s',
         dynamic=True,
     )
+    remote_buttons: str = param(
+        '',
+        "Buttons held on the robot's remote, joined by +, e.g. L2+B; they reach the controller "
+        'as on a real Go2, inside LowState.',
+        dynamic=True,
+    )
+    remote_sticks: list[float] = param(
+        [0.0, 0.0, 0.0, 0.0],
+        "Sticks of the robot's remote: left x, left y, right x, right y; right and up positive.",
+        -1.0,
+        1.0,
+        dynamic=True,
+    )
     noise: Noise = group(Noise)
     faults: Faults = group(Faults)
+
+    def __post_init__(self) -> None:
+        for name, size in (('push_velocity', 3), ('remote_sticks', 4)):
+            if len(getattr(self, name)) != size:
+                raise ParameterError(
+                    f'parameter {name} has {len(getattr(self, name))} values; it takes {size}'
+                )
+        self.remote_bytes()  # refuses unknown buttons
+
+    def remote_bytes(self) -> bytes:
+        """Return the remote's 40 bytes; all zero, as without a remote, when nothing is touched."""
+        names = [name.strip().upper() for name in self.remote_buttons.split('+') if name.strip()]
+        unknown = [name for name in names if name not in Button.__members__]
+        if unknown:
+            raise ParameterError(
+                f'parameter remote_buttons names {", ".join(unknown)}; there are '
+                f'{", ".join(Button.__members__)}'
+            )
+        buttons = Button(0)
+        for name in names:
+            buttons |= Button[name]
+        if not buttons and not any(self.remote_sticks):
+            return bytes(REMOTE_BYTES)
+        return encode_remote(Remote(buttons, *self.remote_sticks))
 
 
 def active_faults(faults: Faults) -> dict[str, object]:

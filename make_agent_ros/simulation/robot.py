@@ -78,6 +78,8 @@ class SimulatedRobot:
         self.data = mujoco.MjData(self.model)
         self.noise = noise if noise is not None else Noise()
         self.faults = Faults()
+        self.remote = b''
+        """What the hand-held remote sends, 40 bytes; empty without one."""
         self.bad_commands = 0
         """LowCmd samples ignored: wrong size, encapsulation or CRC."""
         self.last_bad_command = ''
@@ -168,6 +170,7 @@ class SimulatedRobot:
         state = self._sensors.read(self.data, self._torque, self.noise)
         faults, power = self.faults, self.power
         state.tick = self._tick_ms
+        state.wireless_remote = self.remote
         state.battery_soc = power.soc if faults.battery_soc < 0.0 else faults.battery_soc
         state.battery_v = power.voltage_v
         hot = faults.motor_temperature_c

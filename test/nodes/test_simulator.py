@@ -30,6 +30,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from make_agent_ros.go2.command import damping_command  # noqa: E402
 from make_agent_ros.go2.link import RobotLink  # noqa: E402
+from make_agent_ros.go2.remote import Button, parse_remote  # noqa: E402
 from make_agent_ros.nodes.parameters import yaml_text  # noqa: E402
 from make_agent_ros.nodes.simulator_messages import SimulatorConfig  # noqa: E402
 from make_agent_ros.resources import resource_path  # noqa: E402
@@ -152,7 +153,8 @@ def test_a_signal_ends_it_with_exit_code_zero(start, wait_until, sent):
         ('interface:=eth77', "network interface 'eth77' does not exist"),
         ('domain:=500', 'parameter domain'),
         ('faults.corrupt:=gamma_rays', "it accepts str \\('none', 'nan', 'crc', 'swap_legs'\\)"),
-        ('push_velocity:=[1.0]', 'push_velocity has 1 values; it takes x, y, z'),
+        ('push_velocity:=[1.0]', 'push_velocity has 1 values; it takes 3'),
+        ('remote_buttons:=L2+Q', 'names Q; there are R1, L1, START'),
     ],
 )
 def test_a_setting_it_cannot_use_ends_it_with_one_sentence(start, parameter, sentence):
@@ -185,6 +187,21 @@ def test_pushing_faults_and_reset_work_from_the_graph(start, wait_until):
     refused = graph.set('faults.lost_motor', 'tail_joint')
     assert not refused.successful
     assert 'FL_hip_joint' in refused.reason
+    link.close()
+
+
+def test_the_remote_reaches_the_controller_inside_lowstate(start):
+    graph = start()
+    link = RobotLink('lo', graph.domain)
+    state = link.wait_state(20.0)
+    assert not any(state.wireless_remote)
+    assert graph.set('remote_buttons', 'L2+B').successful
+    assert graph.set('remote_sticks', [0.0, 0.5, 0.0, -1.0]).successful
+    link.wait_state(1.0)
+    remote = parse_remote(link.wait_state(1.0).wireless_remote)
+    assert remote.buttons == Button.L2 | Button.B
+    assert (remote.left_y, remote.right_y) == (0.5, -1.0)
+    assert not graph.set('remote_buttons', 'Q').successful
     link.close()
 
 
