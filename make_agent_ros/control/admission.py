@@ -21,7 +21,8 @@ from make_agent_ros.go2.constants import (
     NOMINAL_JOINT_POS,
 )
 from make_agent_ros.go2.state import RobotState
-from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, BundleError, from_bytes
+from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, from_bytes
+from make_agent_ros.policy.onnx_mlp import BundleError
 
 PROBE_COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.5))
 """Velocity commands that a candidate is tried with, (vx, vy) m/s and wz rad/s."""

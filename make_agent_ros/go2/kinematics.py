@@ -27,7 +27,7 @@ def foot_positions(joint_pos: np.ndarray) -> np.ndarray:
     side = SIDE_SIGN * ABDUCTION_M
     y = np.cos(hip) * side + np.sin(hip) * down
     z = np.sin(hip) * side - np.cos(hip) * down
-    return np.stack((x, y, z), axis=-1) + HIP_OFFSET_M
+    return np.asarray(np.stack((x, y, z), axis=-1) + HIP_OFFSET_M)
 
 
 def joint_positions(foot_b: np.ndarray) -> np.ndarray:

@@ -66,4 +66,4 @@ def roll_pitch(gravity_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def yaw(quat_wxyz: np.ndarray) -> np.ndarray:
     """Heading from a body-to-world quaternion, rad, shape (...)."""
     w, x, y, z = np.moveaxis(np.asarray(quat_wxyz), -1, 0)
-    return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+    return np.asarray(np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)))

@@ -17,8 +17,9 @@ Layer = Tuple[np.ndarray, np.ndarray]  # noqa: UP006
 
 def elu(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Exponential linear unit with alpha 1, as in `torch.nn.ELU`."""
-    result = np.expm1(np.minimum(x, 0.0), out=out)
-    return np.maximum(result, x, out=result)
+    result: np.ndarray = np.expm1(np.minimum(x, 0.0), out=out)
+    np.maximum(result, x, out=result)
+    return result
 
 
 @dataclass(frozen=True)

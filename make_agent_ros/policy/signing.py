@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from make_agent_ros.policy.bundle import BundleError, from_bytes
+from make_agent_ros.policy.bundle import from_bytes
+from make_agent_ros.policy.onnx_mlp import BundleError
 
 _KEY_CHARS = 64
 _SIGNATURE_CHARS = 128

@@ -22,14 +22,8 @@ import numpy as np
 import onnx
 import yaml
 
-from make_agent_ros.policy.bundle import (
-    MAX_BUNDLE_BYTES,
-    Bundle,
-    BundleError,
-    from_bytes,
-    read_layers,
-    to_bytes,
-)
+from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, from_bytes, to_bytes
+from make_agent_ros.policy.onnx_mlp import BundleError, read_layers
 
 _PER_JOINT = ('joint_stiffness', 'joint_damping', 'default_joint_pos', 'action_scale')
 _REQUIRED = ('joint_names', 'observation_names', *_PER_JOINT)

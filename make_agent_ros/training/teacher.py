@@ -20,7 +20,8 @@ from rsl_rl.storage import RolloutStorage
 
 from make_agent_ros.training.behaviour import FAMILIES
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
-from make_agent_ros.training.env import EnvConfig, RslEnv
+from make_agent_ros.training.env import EnvConfig
+from make_agent_ros.training.rsl_env import RslEnv
 from make_agent_ros.training.symmetry import MirrorAugmentation, append_mirrored
 
 
