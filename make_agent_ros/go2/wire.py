@@ -242,9 +242,9 @@ class LowStateEncoder:
         values[part['tau_est']] = state.joint_torque
         values[part['power_v']] = state.battery_v
         self._words[_STATE_WORDS] = values
-        self._raw[_TEMPERATURE_BYTES] = np.clip(state.motor_temperature_c, 0, 255).astype(np.uint8)
+        self._raw[_TEMPERATURE_BYTES] = np.minimum(np.maximum(state.motor_temperature_c, 0), 255)
         self._raw[self._modes] = motor_modes
-        force = np.clip(state.foot_force, -32768, 32767).astype(np.int16)
+        force = np.minimum(np.maximum(state.foot_force, -32768), 32767)
         self._raw.view('<i2')[_FOOT_FORCE_HALVES] = force
         self._buffer[_TICK] = (state.tick & 0xFFFFFFFF).to_bytes(4, 'little')
         self._buffer[_SOC] = int(state.battery_soc)

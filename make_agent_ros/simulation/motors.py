@@ -69,11 +69,11 @@ def limit_torque(torque: np.ndarray, joint_vel: np.ndarray) -> np.ndarray:
         joint_vel: rad/s, shape (12,).
     """
     speed = np.abs(joint_vel) / JOINT_VELOCITY_LIMIT_RAD_S
-    left = np.clip((1.0 - speed) / (1.0 - KNEE_SPEED_RATIO), 0.0, 1.0)
+    left = np.minimum(np.maximum((1.0 - speed) / (1.0 - KNEE_SPEED_RATIO), 0.0), 1.0)
     driving = TORQUE_LIMIT_NM * DRIVING_TORQUE_RATIO * left
     upper = np.where(joint_vel >= 0.0, driving, TORQUE_LIMIT_NM)
     lower = np.where(joint_vel <= 0.0, driving, TORQUE_LIMIT_NM)
-    return np.clip(torque, -lower, upper)
+    return np.minimum(np.maximum(torque, -lower), upper)
 
 
 @dataclass

@@ -8,6 +8,7 @@ published what the robot's firmware does then, and the worst case is the one to 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -210,9 +211,9 @@ class SimulatedRobot:
 
 def _rpy(quat_wxyz: np.ndarray) -> tuple[float, float, float]:
     """Roll, pitch and yaw as in LowState's IMU, rad."""
-    w, x, y, z = quat_wxyz
+    w, x, y, z = quat_wxyz.tolist()  # one robot: floats are faster than arrays
     return (
-        float(np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))),
-        float(np.arcsin(np.clip(2 * (w * y - z * x), -1.0, 1.0))),
-        float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))),
+        math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y)),
+        math.asin(max(-1.0, min(1.0, 2.0 * (w * y - z * x)))),
+        math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)),
     )
