@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -37,7 +38,7 @@ JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the figures
 def _is_sentence(error: BaseException) -> bool:
     """Tell whether an error was written for the user: one of ours, or the file system's."""
     ours = type(error).__module__.startswith('make_agent_ros')
-    return ours or isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError))
+    return ours or isinstance(error, OSError)
 
 
 def _fail(sentence: str) -> typer.Exit:
@@ -173,13 +174,28 @@ def check(
     policy: PolicyPath,
     prompt: Annotated[Path | None, typer.Option(help='Bag that the style came from.')] = None,
     backend: Annotated[str, typer.Option(help='mujoco, physx, isaacgym; commas.')] = 'mujoco',
-    out: Annotated[Path | None, typer.Option(help='Folder of the report.')] = None,
+    out: Annotated[Path | None, typer.Option(help='Folder; default: <policy>.check.')] = None,
     isaacgym_python: Annotated[str, typer.Option(help='Interpreter with Isaac Gym.')] = '',
+    scenario: Annotated[list[str] | None, typer.Option(help='Only this one; repeatable.')] = None,
+    config: Annotated[Path | None, typer.Option(help='Default: config/check.yaml.')] = None,
+    quick: Annotated[bool, typer.Option(help='Fewer scenarios and trials.')] = False,
+    video: Annotated[bool, typer.Option(help='Render a video for the report.')] = True,
+    replay: Annotated[
+        str, typer.Option(metavar='SCENARIO:SEED', help='Render one trial of a report again.')
+    ] = '',
 ) -> None:
     """Walk a policy through worlds it was not trained in; verdict and report. Exit 1: FAIL."""
-    from make_agent_ros.checking.check import check_policy
+    from make_agent_ros.checking import command
 
-    raise typer.Exit(check_policy(policy, prompt, backend.split(','), out, isaacgym_python))
+    if replay:
+        film = (out or Path()) / f'{replay.replace(":", "-")}.mp4'
+        typer.echo(command.replay(policy, replay, film, config=config))
+        return
+    code = command.check_policy(
+        policy, prompt, backend.split(','), out, isaacgym_python,
+        quick=quick, scenarios=scenario, config=config, video=video,
+    )  # fmt: skip
+    raise typer.Exit(code)
 
 
 def _start(group: str, words: list[str], show_args: bool) -> None:
@@ -215,27 +231,56 @@ def sim(arguments: Words = None, show_args: ShowArgs = False) -> None:
     _start('sim', arguments or [], show_args)
 
 
-@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
+PASS_ON = {
+    'allow_extra_args': True,
+    'ignore_unknown_options': True,
+    'help_option_names': ['-h'],  # --help goes to the stage, which knows its options
+}
+
+
+@app.command(context_settings=PASS_ON)
 @verb
 def train(
     context: typer.Context,
-    stage: Annotated[str, typer.Argument(help='teacher, zoo, generator or all.')],
+    stage: Annotated[str, typer.Argument(help='teacher, zoo, generator, all or ship.')] = '',
 ) -> None:
     """Train a stage; what it takes: make-agent train STAGE --help."""
+    if not stage or stage.startswith('-'):
+        typer.echo(context.get_help())
+        return
     from make_agent_ros.training import main
 
     raise typer.Exit(main(stage, context.args))
 
 
-@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
+@app.command(context_settings=PASS_ON)
 @verb
 def bench(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help='controller, generator, quality or sim.')],
+    what: Annotated[str, typer.Argument(help='controller, generator or quality.')] = '',
     json: JsonFile = None,
+    load: Annotated[bool, typer.Option(help='controller: also with every core busy.')] = False,
+    seconds: Annotated[float, typer.Option(help='controller: per measurement.')] = 30.0,
 ) -> None:
-    """Measure a part and write the figures as one flat JSON object."""
-    raise NotImplementedError
+    """Measure a part of the package; --json writes the figures as one flat object."""
+    if not what or what.startswith('-'):
+        typer.echo(context.get_help())
+        return
+    if what not in ('controller', 'generator', 'quality'):
+        raise _fail(
+            f'nothing to measure called {what!r}; there are controller, generator, quality'
+        )
+    if what == 'controller':
+        from make_agent_ros.nodes.bench.controller import run_bench, table
+
+        figures = run_bench(None, load=load, duration_s=seconds)
+        typer.echo(table(figures))
+    else:
+        from make_agent_ros.training import bench as run
+
+        figures = run(what, context.args)
+    if json is not None:
+        json.write_text(dumps(figures, indent=1) + '\n', encoding='utf-8')
 
 
 @app.command()
@@ -257,13 +302,16 @@ def doctor(
 def sign(
     policy: PolicyPath,
     key: Annotated[Path, typer.Option(help='Private key (ed25519, PEM).')],
+    new_key: Annotated[bool, typer.Option(help='Make the key first.')] = False,
     out: Annotated[Path | None, typer.Option('-o', '--out', help='Default: in place.')] = None,
 ) -> None:
     """Sign a policy bundle; controllers with `trusted_keys` admit only signed ones."""
-    from make_agent_ros.policy.signing import sign_file
+    from make_agent_ros.policy import signing
 
-    sign_file(policy, key, out or policy)
-    typer.echo(f'{out or policy}: signed')
+    if new_key:
+        signing.new_key(key)
+    public = signing.sign_file(policy, key, out or policy)
+    typer.echo(f'{out or policy}: signed; for trusted_keys: {public}')
 
 
 def main() -> None:

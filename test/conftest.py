@@ -97,3 +97,18 @@ def sdk_peer() -> Iterator[Callable[[str, int], SdkPeer]]:
         peer.process.wait()
         if peer.process.stdout is not None:
             peer.process.stdout.close()
+
+
+@pytest.fixture
+def standing_policy(tmp_path: Path) -> Path:
+    """A bundle of the generator's shape with zero weights: it holds the standing pose."""
+    import numpy as np
+
+    from make_agent_ros.go2.observation import POLICY_TERMS, TERM_SIZES
+    from make_agent_ros.policy import Bundle, MlpShape, save
+
+    shape = MlpShape(sum(TERM_SIZES[term] for term in POLICY_TERMS), (64, 64), 12)
+    path = tmp_path / 'standing.onnx'
+    layers = shape.unflatten(np.zeros(shape.size, np.float32))
+    save(Bundle(layers=layers, gait_frequency_hz=2.0), path)
+    return path

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
+from make_agent_ros.go2.constants import POLICY_STIFFNESS
 from make_agent_ros.nodes import arguments
 
 VERBS = (
@@ -33,14 +34,14 @@ def test_help_lists_every_verb():
         assert f'\n  {verb} ' in listed
 
 
-def test_help_answers_within_half_a_second_of_a_bare_interpreter():
-    def seconds(*command: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, *command], capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    bare = min(seconds('-c', 'pass') for _ in range(3))
-    assert min(seconds('-m', 'make_agent_ros.cli', '--help') for _ in range(3)) - bare < 0.5
+def test_help_costs_less_than_half_a_second_of_cpu():
+    """CPU time, so that a busy machine does not count."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, '-m', 'make_agent_ros.cli', '--help'], capture_output=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
 @pytest.mark.parametrize('verb', VERBS)
@@ -92,4 +93,4 @@ def test_show_args_is_the_manual_of_deploy():
 def test_info_shows_what_a_policy_holds(tmp_path, standing_policy):
     shown = make_agent('info', str(standing_policy)).stdout
     assert '47-64-64-12' in shown
-    assert '25 N m/rad' in shown
+    assert f'{POLICY_STIFFNESS:g} N m/rad' in shown

@@ -99,7 +99,7 @@ CHECK_ARGUMENTS: tuple[Argument, ...] = (
     Argument('policy', '', 'Policy bundle (.onnx) to check. Required.'),
     Argument('prompt', '', 'Bag that the policy was made from; its style is compared. Optional.'),
     Argument('backend', 'mujoco', 'Physics backends, comma-separated: mujoco, physx, isaacgym.'),
-    Argument('out', '', 'Folder of the report. Empty: runs/check-<time>.'),
+    Argument('out', '', 'Folder of the report. Empty: <policy>.check beside the policy.'),
     Argument(
         'isaacgym_python',
         '',

@@ -13,7 +13,7 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
@@ -54,6 +54,7 @@ class Operator:
         self._joint_map: np.ndarray | None = None
         self._command: tuple[float, float, float] | None = None
         self._lock = threading.Lock()
+        self._leaving = threading.Event()
 
     def __enter__(self) -> Operator:
         self._context = rclpy.Context()
@@ -85,16 +86,15 @@ class Operator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._executor.shutdown(timeout_sec=1.0)
+        self._leaving.set()
         self._thread.join(timeout=2.0)
+        self._executor.shutdown(timeout_sec=1.0)
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
+        while not self._leaving.is_set():
+            self._executor.spin_once(timeout_sec=WATCH_S)
 
     # -- driving --------------------------------------------------------------------------------
 
