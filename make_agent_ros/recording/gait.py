@@ -6,29 +6,31 @@ gravity levels them. Steps, over any batch of windows:
 1. `h` = height of each foot below the base along gravity, `x` = its fore-aft position.
 2. Step frequency: the f whose harmonics f, 2f, 3f hold the summed spectrum of all legs while
    nothing lies between them (f/2, 3f/2, ...), then refined by least squares.
-3. A harmonic fit of every leg's `h` at that f gives one noise-free cycle per leg.
-4. Mid-swing is where the fundamental of `h` peaks. Phase offsets compare mid-swings; legs of one
-   duty factor give the offsets of touch-down, as in walk-these-ways (arXiv 2212.03238): leg i is
-   at phase f t + offset_i, in stance while the phase is below the duty factor.
-5. Duty factor and swing height: the raised-cosine swing, 0 in stance and
-   a (1 + cos(2 pi s / (1 - duty))) / 2 around mid-swing, that fits the harmonics best.
-6. Body height: mean depth of the feet in mid-stance plus the foot's radius.
+3. A harmonic fit of every leg's `h` at that f gives one noise-free cycle per leg; `ground` turns
+   it into the height above ground, free of the base's own bobbing.
+4. Mid-swing is where the fundamental of that height peaks. Phase offsets compare mid-swings; legs
+   of one duty factor give the offsets of touch-down, as in walk-these-ways (arXiv 2212.03238):
+   leg i is at phase f t + offset_i, in stance while the phase is below the duty factor.
+5. Duty factor: share of the cycle in which a foot is less than 8 mm above the ground, which is
+   within a few percent what contact sensors of simulated robots say. Swing height: the highest
+   point of the cycle.
+6. Body height: mean height of the base over the cycle.
 
-Contact, where it is known, replaces the estimates of duty factor and body height. Heights are
-relative to the base, so the base's own bobbing counts as the feet's; for style comparisons
-measure both sides the same way, which for a prompt from a real robot means without contact.
+Contact, where it is known, tells which feet stand and gives the duty factor; a pronk needs it
+(see `ground`), `odometry.loaded_feet` has it from leg torques. Measure both sides of a comparison
+the same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import numpy as np
 
 from make_agent_ros.go2.constants import FOOT_RADIUS_M
 from make_agent_ros.go2.kinematics import foot_positions
 from make_agent_ros.go2.state import roll_pitch
+from make_agent_ros.recording import ground
 
 FREQUENCY_RANGE_HZ = (1.0, 5.0)
 HARMONICS = 5
@@ -158,14 +160,20 @@ def _describe(q: np.ndarray, g: np.ndarray, rate_hz: float, contact: np.ndarray 
         g = np.where(finite[:, None, None], g, (0.0, 0.0, -1.0))
     fore_aft, height = level_feet(q, g)
     f, periodicity = _frequency(np.concatenate((height, fore_aft), axis=-1), rate_hz)
-    coefficients, _ = _harmonic_fit(height, f, rate_hz)
-    mid_swing = np.angle(coefficients[:, 0]) / (2.0 * np.pi)
-    duty, swing, offset = _fit_swing(coefficients, mid_swing, f, rate_hz)
+    relative, _ = _harmonic_fit(height, f, rate_hz)
     if contact is None:
-        body = (offset - height.mean(axis=1)).mean(axis=-1)
+        stance = ground.stance_around(_mid_swing(relative))
+    else:
+        touching, _ = _harmonic_fit(contact.astype(np.float64), f, rate_hz)
+        stance = ground.stance_from_contact(ground.profile(contact.mean(axis=1), touching))
+    cycle = ground.profile(height.mean(axis=1), relative)
+    clear, body = ground.clearance(cycle, stance, f, known=contact is not None)
+    mid_swing = _mid_swing(ground.series(clear, 1))
+    swing = np.maximum(clear.max(axis=-1), 0.0)
+    if contact is None:
+        duty = ground.share_on_ground(clear)
     else:
         duty = _duty_of_contact(contact, f, rate_hz)
-        body = _stance_depth(height, contact)
     roll, pitch = roll_pitch(g.mean(axis=1))
 
     def known(values: np.ndarray) -> np.ndarray:
@@ -282,47 +290,9 @@ def _harmonic_fit(
     return coefficients, (theta * right).sum(axis=(1, 2))
 
 
-@lru_cache(maxsize=1)
-def _swing_templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Raised-cosine swings: duty factors (D,), mean heights (D,), cosine series (D, HARMONICS)."""
-    duty = np.arange(0.20, 0.905, 0.01)
-    s = (np.arange(1024) + 0.5) / 1024 - 0.5
-    width = (1.0 - duty)[:, None]
-    shape = np.where(np.abs(s) < width / 2, 0.5 + 0.5 * np.cos(2.0 * np.pi * s / width), 0.0)
-    k = np.arange(1, HARMONICS + 1)
-    return duty, shape.mean(axis=1), 2.0 * shape @ np.cos(2.0 * np.pi * s[:, None] * k) / len(s)
-
-
-def _fit_swing(
-    coefficients: np.ndarray, mid_swing: np.ndarray, f: np.ndarray, rate_hz: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best raised-cosine swing per leg.
-
-    Args:
-        coefficients: harmonics of each foot's height, (B, HARMONICS, 4).
-        mid_swing: phase of mid-swing per leg, cycles, (B, 4).
-        f: frequency, Hz, (B,).
-        rate_hz: samples per second.
-
-    Returns:
-        Duty factor, swing height and how far the mean height lies above stance, each (B, 4).
-    """
-    duty, mean, series = _swing_templates()
-    k = np.arange(1, HARMONICS + 1)[:, None]
-    aligned = (coefficients * np.exp(-2j * np.pi * k * mid_swing[:, None, :])).real
-    inside = (k[:, 0] * f[:, None] < 0.45 * rate_hz).astype(float)
-    fit = np.einsum('bkl,dk->bld', aligned, series)
-    norm = np.einsum('bk,dk->bd', inside, series**2)[:, None, :]
-    gain = np.maximum(fit, 0.0) ** 2 / norm
-    best = np.argmax(gain, axis=-1)
-    inner = np.clip(best, 1, len(duty) - 2)[..., None]
-    low, mid, high = (np.take_along_axis(gain, inner + i, -1)[..., 0] for i in (-1, 0, 1))
-    bend = low - 2.0 * mid + high
-    shift = np.where(bend < 0.0, 0.5 * (low - high) / np.minimum(bend, -1e-30), 0.0)
-    found = duty[inner[..., 0]] + 0.01 * np.clip(shift, -1.0, 1.0)
-    chosen = best[..., None]
-    peak = np.take_along_axis(np.maximum(fit, 0.0) / norm, chosen, -1)[..., 0]
-    return found, peak, peak * mean[best]
+def _mid_swing(coefficients: np.ndarray) -> np.ndarray:
+    """Phase at which the fundamental peaks, cycles, from (B, K, 4) to (B, 4)."""
+    return np.asarray(np.angle(coefficients[:, 0]) / (2.0 * np.pi))
 
 
 def _duty_of_contact(contact: np.ndarray, f: np.ndarray, rate_hz: float) -> np.ndarray:
@@ -331,13 +301,3 @@ def _duty_of_contact(contact: np.ndarray, f: np.ndarray, rate_hz: float) -> np.n
     whole = np.floor(steps * f / rate_hz) / f * rate_hz
     weight = np.clip(whole[:, None] - np.arange(steps), 0.0, 1.0)
     return np.asarray((contact * weight[..., None]).sum(axis=1) / weight.sum(axis=1)[:, None])
-
-
-def _stance_depth(height: np.ndarray, contact: np.ndarray) -> np.ndarray:
-    """Median over time of the mean depth of the feet on the ground, m, (B,)."""
-    feet = contact.sum(axis=2)
-    depth = -np.where(contact, height, 0.0).sum(axis=2) / np.maximum(feet, 1)
-    depth[feet == 0] = np.nan
-    flying = ~feet.any(axis=1)
-    depth[flying] = -height[flying].mean(axis=2)
-    return np.asarray(np.nanmedian(depth, axis=1))

@@ -128,6 +128,13 @@ def foot_load(
     return np.asarray((force[..., 0] * gravity_b[..., None, :]).sum(axis=-1))
 
 
+def loaded_feet(
+    joint_pos: np.ndarray, joint_torque: np.ndarray, gravity_b: np.ndarray
+) -> np.ndarray:
+    """Return which feet stand, by the load that the leg torques hold, bool, shape (..., 4)."""
+    return np.asarray(foot_load(joint_pos, joint_torque, gravity_b) > LOAD_N)
+
+
 def _lowest_feet(joint_pos: np.ndarray, gravity_b: np.ndarray) -> np.ndarray:
     depth = np.einsum('...fi,...i->...f', foot_positions(joint_pos), gravity_b)
     return np.asarray(np.exp(-(depth.max(axis=-1, keepdims=True) - depth) / 0.01))

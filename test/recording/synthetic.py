@@ -36,6 +36,26 @@ class Walk:
     pitch: float = 0.0
     pitch_sway: float = 0.0
     phase: float = 0.3
+    leap: bool = False
+    """All feet in phase leave the ground together; between, the base flies freely."""
+
+    @property
+    def share_below_8mm(self):
+        """What `describe_gait` calls the duty factor: feet under 8 mm in a raised-cosine swing."""
+        low = 2.0 / np.pi * np.arcsin(np.sqrt(min(0.008 / self.swing_m, 1.0)))
+        return self.duty + (1.0 - self.duty) * low
+
+    def base_rise(self, cycles):
+        """Base height over its mean while leaping, m: free fall, then constant push."""
+        if not self.leap:
+            return np.zeros(len(cycles))
+        flight, push = (1.0 - self.duty) / self.frequency_hz, self.duty / self.frequency_hz
+        phase = (cycles + self.offsets[0] + self.phase) % 1.0
+        since_top = (phase - self.duty) / self.frequency_hz - flight / 2.0
+        since_low = phase / self.frequency_hz - push / 2.0
+        rise = 9.81 / 2.0 * ((flight / 2.0) ** 2 - since_top**2)
+        sink = -9.81 / 2.0 * flight / push * ((push / 2.0) ** 2 - since_low**2)
+        return np.where(phase < self.duty, sink, rise)
 
 
 def quaternion(roll, pitch, yaw):
@@ -87,7 +107,10 @@ def make_walk(walk: Walk, duration_s=4.0, rate_hz=50.0, noise_rad=0.0, seed=0):
         (
             np.cos(turn) * x0 - np.sin(turn) * y0,
             np.sin(turn) * x0 + np.cos(turn) * y0,
-            FOOT_RADIUS_M - walk.height_m + walk.swing_m * 0.5 * (1 - np.cos(2 * np.pi * s)),
+            FOOT_RADIUS_M
+            - walk.height_m
+            - walk.base_rise(walk.frequency_hz * time)[:, None]
+            + walk.swing_m * 0.5 * (1 - np.cos(2 * np.pi * s)),
         ),
         axis=-1,
     )
