@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from make_agent_ros.go2.command import JointCommand
@@ -70,11 +72,12 @@ def _fit_torque(
 
 def is_finite(command: JointCommand) -> bool:
     """Whether every number of the command is finite."""
+    add = np.add.reduce
     total = (
-        command.joint_pos.sum()
-        + command.joint_vel.sum()
-        + command.stiffness.sum()
-        + command.damping.sum()
-        + command.torque.sum()
+        add(command.joint_pos)
+        + add(command.joint_vel)
+        + add(command.stiffness)
+        + add(command.damping)
+        + add(command.torque)
     )
-    return bool(np.isfinite(total))
+    return math.isfinite(total)

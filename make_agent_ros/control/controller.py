@@ -90,9 +90,6 @@ class Controller:
         self._mode = Mode.PASSIVE
         self._last_tick_s = math.nan
         self._signs = Signs()
-        self._low = np.array(config.velocity_min)
-        self._high = np.array(config.velocity_max)
-        self._slew = np.array(config.acceleration_max)
         self._state: RobotState | None = None
         self._pending_stand: np.ndarray | None = None
         self._remote = RemoteOperator()
@@ -170,7 +167,7 @@ class Controller:
         if asked is not None:
             self.request(asked, now_s)
 
-    def _wanted_velocity(self, now_s: float) -> np.ndarray:
+    def _wanted_velocity(self, now_s: float) -> Velocity:
         """Return what the operator asks for: the remote's sticks before /cmd_vel."""
         config, runner = self.config, self.walker.current
         if config.remote_velocity and self._state is not None:
@@ -179,16 +176,18 @@ class Controller:
             )
             if sticks is not None:
                 self.command_stale = False
-                return np.array(sticks)
+                return sticks
         given = self.inputs.velocity
-        self.command_stale = (
-            given is not None and now_s - given[3] > config.limits.command_age_max_s
-        )
-        if given is not None and not self.command_stale and math.isfinite(sum(given)):
-            return np.array(given[:3])
-        if given is None and config.use_default_command and runner is not None:
-            return np.array(runner.bundle.default_command)
-        return np.zeros(3)
+        if given is None:
+            self.command_stale = False
+            if config.use_default_command and runner is not None:
+                vx, vy, wz = runner.bundle.default_command.tolist()
+                return vx, vy, wz
+            return 0.0, 0.0, 0.0
+        self.command_stale = now_s - given[3] > config.limits.command_age_max_s
+        if self.command_stale or not math.isfinite(given[0] + given[1] + given[2]):
+            return 0.0, 0.0, 0.0
+        return given[:3]
 
     def _advance(self, now_s: float, faults: list[Fault]) -> None:
         machine = self.machine
@@ -227,10 +226,14 @@ class Controller:
 
     def _shape_velocity(self, now_s: float) -> None:
         """Limit the operator's command in age, size and rate of change."""
+        config = self.config
+        elapsed_s = max(now_s - self._last_tick_s, 0.0)
         wanted = self._wanted_velocity(now_s)
-        step = self._slew * max(now_s - self._last_tick_s, 0.0)
-        np.clip(wanted, self._low, self._high, out=wanted)
-        np.clip(wanted, self.velocity - step, self.velocity + step, out=self.velocity)
+        # Plain floats: three numbers are not worth five array operations.
+        for i, before in enumerate(self.velocity.tolist()):
+            step = config.acceleration_max[i] * elapsed_s
+            value = min(max(wanted[i], config.velocity_min[i]), config.velocity_max[i])
+            self.velocity[i] = min(max(value, before - step), before + step)
 
     def _write(self, now_s: float, state: RobotState | None) -> None:
         """Write the mode's command, bounded, into `self.command`."""

@@ -52,6 +52,8 @@ class RemoteOperator:
             low: velocity at full stick backwards, right and clockwise.
             high: velocity at full stick forwards, left and anticlockwise.
         """
+        if not any(data):
+            return None
         remote = parse_remote(data)
         if remote is None:
             return None

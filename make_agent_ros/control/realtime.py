@@ -10,7 +10,7 @@ import sys
 SWITCH_INTERVAL_S = 0.0002
 """How long another Python thread may keep the interpreter once the loop wants it, s."""
 _MCL_ALL_ON_FAULT = 7
-"""sys/mman.h: MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; locks what is used, not every whole stack."""
+"""sys/mman.h: MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; locks what is used, not whole stacks."""
 _PR_SET_TIMERSLACK = 29  # linux/prctl.h
 
 

@@ -140,11 +140,12 @@ class Envelope:
             faults.append(_damp(FaultCode.NO_STATE, 'no lowstate received yet'))
             return faults
         self._check_age(now_s - state.stamp_s, faults)
+        add = np.add.reduce
         checksum = float(
-            state.joint_pos.sum()
-            + state.joint_vel.sum()
-            + state.base_ang_vel.sum()
-            + state.base_lin_acc.sum()
+            add(state.joint_pos)
+            + add(state.joint_vel)
+            + add(state.base_ang_vel)
+            + add(state.base_lin_acc)
         )
         w, x, y, z = state.quat_wxyz.tolist()
         norm = w * w + x * x + y * y + z * z

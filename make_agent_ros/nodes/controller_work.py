@@ -12,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
+
 from make_agent_ros.control.admission import admit
 from make_agent_ros.control.blackbox import BlackBox, save
 from make_agent_ros.control.loop import RealtimeLoop
 from make_agent_ros.control.machine import MIN_DAMPING_S, Mode, Reply, Request
+from make_agent_ros.nodes.black_box import start_conversion
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
 from make_agent_ros.policy import BundleError
 from make_agent_ros.policy.third_party import read_policy
@@ -92,8 +95,12 @@ class ControllerWork:
     def _dump(self, path: Path) -> None:
         time.sleep(AFTERMATH_S)
         try:
-            save(self._box.snapshot(), path)
-            self._info(f'black box written to {path}')
+            offset_s = np.array(time.time() - time.monotonic())
+            save({**self._box.snapshot(), 'wall_offset_s': offset_s}, path)
+            self._info(f'black box written to {path}, as a bag to {path.with_suffix("")}')
+            status = start_conversion(path).wait()
+            if status:
+                self._warn(f'the bag {path.with_suffix("")} was not written (exit code {status})')
         except OSError as error:
             self._warn(f'black box not written to {path}: {error.strerror or error}')
 

@@ -49,6 +49,11 @@ def publish_policy(robot: Robot, data: bytes) -> None:
     publisher.publish(UInt8MultiArray(data=array('B', data)))
 
 
+def bag_topics(folder) -> str:
+    metadata = folder / 'metadata.yaml'
+    return metadata.read_text() if metadata.exists() else ''
+
+
 class TestWithSimulator:
     pytestmark = e2e
 
@@ -91,6 +96,8 @@ class TestWithSimulator:
         robot.poll(lambda: list(boxes.glob('*request.npz')) != [], 10.0, 'the black box')
         box = load(next(boxes.glob('*request.npz')))
         assert {'STAND_UP', 'STAND', 'WALK', 'DAMPING'} <= set(box['mode'])
+        bag = next(boxes.glob('*request.npz')).with_suffix('')
+        robot.poll(lambda: 'lowcmd' in bag_topics(bag), 60.0, 'the bag of the black box')
         robot.call('hand_back')
         robot.wait_mode('PASSIVE')
         controller.send_signal(signal.SIGINT)

@@ -1,0 +1,92 @@
+"""A black box as a bag: `/lowstate`, `/lowcmd` and the mode changes, for Foxglove and PlotJuggler.
+
+The controller writes the plain arrays at once (`control.blackbox.save`) and starts this module as
+a process of its own, so that encoding thousands of messages never competes with the loop.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from make_agent_ros.control.blackbox import load
+from make_agent_ros.go2.command import JointCommand
+from make_agent_ros.go2.state import RobotState
+from make_agent_ros.go2.wire import LowCmdEncoder, LowStateEncoder
+from make_agent_ros.recording.writer import BagWriter
+
+MODULE = 'make_agent_ros.nodes.black_box'
+NICENESS = 10
+
+
+def start_conversion(path: Path) -> subprocess.Popen[bytes]:
+    """Turn the black box `path` (.npz) into a bag beside it, in another process."""
+    return subprocess.Popen([sys.executable, '-m', MODULE, str(path)], close_fds=True)
+
+
+def write_bag(path: Path) -> Path:
+    """Write the bag of a black box; return its folder, `path` without the suffix.
+
+    Args:
+        path: file written by `control.blackbox.save`, with `wall_offset_s` in it.
+    """
+    box = load(path)
+    folder = path.with_suffix('')
+    stamps_ns = ((box['time_s'] + float(box['wall_offset_s'])) * 1e9).astype(np.int64).tolist()
+    states, commands = LowStateEncoder(), LowCmdEncoder()
+    metadata = {'source': 'make_agent_ros controller black box', 'arrays': path.name}
+    writer = BagWriter(folder, metadata=metadata)
+    mark = ''
+    for i, stamp_ns in enumerate(stamps_ns):
+        now = f'{box["mode"][i]} {box["policy"][i][:12]}'.strip()
+        if now != mark:
+            mark = now
+            writer.write('/marks', string_cdr(mark), stamp_ns)
+        if np.isfinite(box['quat_wxyz'][i]).all():
+            writer.write('/lowstate', states.encode(_state(box, i)), stamp_ns)
+        if box['armed'][i]:
+            writer.write('/lowcmd', commands.encode(_command(box, i)), stamp_ns)
+    writer.close()
+    return folder
+
+
+def _state(box: dict[str, np.ndarray], i: int) -> RobotState:
+    return RobotState(
+        quat_wxyz=box['quat_wxyz'][i],
+        base_ang_vel=box['base_ang_vel'][i],
+        joint_pos=box['joint_pos'][i],
+        joint_vel=box['joint_vel'][i],
+        tick=int(box['tick'][i]),
+        base_lin_acc=box['base_lin_acc'][i],
+        joint_torque=box['joint_torque'][i],
+    )
+
+
+def _command(box: dict[str, np.ndarray], i: int) -> JointCommand:
+    return JointCommand(
+        joint_pos=box['target_pos'][i],
+        stiffness=box['stiffness'][i],
+        damping=box['damping'][i],
+    )
+
+
+def string_cdr(text: str) -> bytes:
+    """Return a `std_msgs/msg/String` as little-endian CDR with its encapsulation header."""
+    data = text.encode() + b'\0'
+    return b'\x00\x01\x00\x00' + struct.pack('<I', len(data)) + data
+
+
+def main() -> None:
+    """Convert the black boxes named on the command line."""
+    os.nice(NICENESS)
+    for name in sys.argv[1:]:
+        write_bag(Path(name))
+
+
+if __name__ == '__main__':
+    main()
