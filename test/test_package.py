@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import make_agent_ros
+from make_agent_ros.fields import yaml_text
+from make_agent_ros.nodes import arguments
 from make_agent_ros.nodes.graph import NODES
 from make_agent_ros.resources import resource_path
 
@@ -116,3 +118,25 @@ def test_an_installed_package_brings_and_finds_everything_it_ships(tmp_path):
 def test_a_resource_that_does_not_exist_is_named():
     with pytest.raises(FileNotFoundError, match=r'sim/nothing\.xml is in none of'):
         resource_path('sim/nothing.xml')
+
+
+def test_the_readme_lists_every_argument_with_its_default():
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    for argument in arguments.ARGUMENTS:
+        default = f'`{argument.default}`' if argument.default else ''
+        row = f'| `{argument.name}` | {default} |' if default else f'| `{argument.name}` | |'
+        assert row in readme, f'{argument.name} is missing from the table or has another default'
+
+
+def test_each_config_file_is_what_its_dataclass_says():
+    from make_agent_ros.nodes.generation import GeneratorConfig
+
+    text = (ROOT / 'config' / 'generator.yaml').read_text(encoding='utf-8')
+    assert text == yaml_text(GeneratorConfig, 'generator')
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for path in (ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')):
+        for target in re.findall(r'\]\(([^)#]+)', path.read_text(encoding='utf-8')):
+            if not target.startswith('http'):
+                assert (path.parent / target).exists(), f'{path.name} links to {target}'

@@ -88,7 +88,7 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
 
     Raises:
         RecordingError: the bag is unusable; the message says why.
-        GenerationError: no bag there.
+        GenerationError: no bag there, or the check was asked for and failed.
         NovelPromptError: a prompt unlike the training behaviours that was not allowed.
     """
     from make_agent_ros.checking.ranking import rank
@@ -113,15 +113,20 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
     )
     clock.stage('rank')
     ranking = rank(bundles, prompt, config.seed)
-    seconds = clock.end()
+    best = bundles[ranking.best]
     provenance = {
-        **bundles[ranking.best].provenance,
+        **best.provenance,
         'bag': bag.name,
         'candidates': len(bundles),
         'version': __version__,
     }
+    best = replace(best, provenance=provenance)
+    if config.require_check:
+        clock.stage('check')
+        best = _checked(best, prompt)  # last: the verdict names the digest of all before it
+    seconds = clock.end()
     return Generated(
-        bundle=replace(bundles[ranking.best], provenance=provenance),
+        bundle=best,
         prompt=prompt,
         novelty=distance,
         threshold=threshold,
@@ -131,6 +136,23 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
             f'sampled in {seconds["sample"]:.2f} s, ranked in {seconds["rank"]:.1f} s'
         ),
     )
+
+
+def _checked(bundle: Bundle, prompt: Trajectory) -> Bundle:
+    """Return the bundle with the verdict of the sim-to-real check inside.
+
+    Raises:
+        GenerationError: the verdict is FAIL.
+    """
+    from make_agent_ros.checking.check import run_check, with_check
+
+    report = run_check(bundle, prompt)
+    if report.verdict == 'FAIL':
+        raise GenerationError(
+            f'the best candidate fails the sim-to-real check: {report.reason}; show another '
+            'prompt, or look at it with require_check off and make-agent check'
+        )
+    return with_check(bundle, report)
 
 
 class _StageClock:
