@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from std_srvs.srv import SetBool
+
 from make_agent_ros.nodes.client import Operator, OperatorError
 from make_agent_ros.resources import resource_path
 
@@ -79,13 +81,21 @@ class Robot:
     def mode(self) -> str:
         return self.operator.state('controller').get('mode', '')
 
-    def wait_mode(self, mode: str, timeout_s: float = 20.0) -> dict:
+    def wait_mode(self, mode: str, timeout_s: float = 40.0) -> dict:
         return self.operator.wait_for(
             'controller', lambda state: state['mode'] == mode, timeout_s, f'mode {mode}'
         )
 
     def call(self, service: str) -> str:
         return self.operator.call(f'controller/{service}', 10.0)
+
+    def arm(self, on: bool = True) -> SetBool.Response:
+        """Arm or disarm; return the answer, whatever it is."""
+        client = self.operator.node.create_client(SetBool, 'controller/arm')
+        assert client.wait_for_service(10.0)
+        future = client.call_async(SetBool.Request(data=on))
+        self.poll(future.done, 10.0, 'an answer')
+        return future.result()
 
     def refusal(self, service: str) -> str:
         """Call a service that must refuse; return its sentence."""

@@ -17,7 +17,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Imu
 from std_msgs.msg import UInt8MultiArray
-from std_srvs.srv import SetBool
 
 from make_agent_ros.control.admission import bundle_digest
 from make_agent_ros.control.blackbox import load
@@ -29,6 +28,9 @@ from make_agent_ros.policy import save, to_bytes
 from make_agent_ros.resources import resource_path
 
 from .robot_processes import Robot
+
+START_S = 120.0
+"""Two nodes import, join DDS and find each other within this time even on a busy machine."""
 
 e2e = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -62,7 +64,7 @@ class TestWithSimulator:
         save(constant_bundle(), first)
         robot.start('simulator')
         controller = robot.start_controller(policy=str(first))
-        robot.wait_mode('DAMPING', 30.0)
+        robot.wait_mode('DAMPING', START_S)
         assert 'call ~/stand_up' in robot.refusal('walk')
         robot.call('stand_up')
         robot.wait_mode('STAND')
@@ -110,7 +112,7 @@ class TestWithSimulator:
         node = robot.operator.node
         node.create_subscription(Imu, 'imu/data', imus.append, qos_profile_sensor_data)
         node.create_subscription(DiagnosticArray, '/diagnostics', diagnostics.append, 5)
-        robot.wait_mode('DAMPING', 30.0)
+        robot.wait_mode('DAMPING', START_S)
         robot.poll(lambda: len(imus) > 20, 10.0, 'IMU messages')
         assert imus[-1].header.frame_id == 'imu_link'
         assert imus[-1].linear_acceleration.z == pytest.approx(9.81, abs=1.0)
@@ -126,7 +128,7 @@ class TestWithSimulator:
     def test_a_signal_while_standing_damps_for_half_a_second_and_ends_well(self, robot, how):
         robot.start('simulator')
         controller = robot.start_controller()
-        robot.wait_mode('DAMPING', 30.0)
+        robot.wait_mode('DAMPING', START_S)
         robot.call('stand_up')
         robot.wait_mode('STAND')
         begin = time.monotonic()
@@ -140,7 +142,7 @@ class TestWithSimulator:
         robot.start('simulator')
         for _ in range(2):
             controller = robot.start_controller()
-            robot.wait_mode('DAMPING', 30.0)
+            robot.wait_mode('DAMPING', START_S)
             robot.call('stand_up')
             robot.wait_mode('STAND')
             controller.kill()
@@ -156,7 +158,7 @@ class TestWithSimulator:
         intruder = RobotLink('lo', robot.dds_domain)
         intruder.write(damping_command())
         robot.start_controller()
-        state = robot.wait_mode('PASSIVE', 30.0)
+        state = robot.wait_mode('PASSIVE', START_S)
         state = robot.operator.wait_for(
             'controller', lambda s: s['violated'] != [], 10.0, 'the second writer'
         )
@@ -167,21 +169,37 @@ class TestWithSimulator:
     def test_a_dry_run_sends_nothing_and_refuses_to_arm(self, robot):
         link = SimulatedRobotLink('lo', robot.dds_domain)
         robot.start_controller(dry_run='true', robot='go2')
-        robot.wait_mode('PASSIVE', 30.0)
-        client = robot.operator.node.create_client(SetBool, 'controller/arm')
-        assert client.wait_for_service(10.0)
-        future = client.call_async(SetBool.Request(data=True))
-        robot.poll(future.done, 10.0, 'an answer')
-        assert not future.result().success
-        assert 'dry_run:=false' in future.result().message
+        robot.wait_mode('PASSIVE', START_S)
+        answer = robot.arm()
+        assert not answer.success
+        assert 'dry_run:=false' in answer.message
         time.sleep(0.5)
         assert link.take_command() is None
         link.close()
 
+    def test_on_a_go2_arming_releases_sport_mode_and_hand_back_starts_it_again(self, robot):
+        robot.start('simulator', sport_mode='normal')
+        robot.start_controller(robot='go2')
+        robot.wait_mode('PASSIVE', START_S)
+        assert '~/arm' in robot.refusal('stand_up')
+        robot.operator.wait_for(
+            'simulator', lambda s: s['sport_mode'] == 'normal', 20.0, 'sport mode'
+        )
+        robot.arm()
+        robot.wait_mode('DAMPING', START_S)
+        robot.operator.wait_for('simulator', lambda s: not s['sport_mode'], 10.0, 'the release')
+        robot.call('stand_up')
+        robot.wait_mode('STAND')
+        robot.call('hand_back')
+        robot.wait_mode('PASSIVE')
+        robot.operator.wait_for(
+            'simulator', lambda s: s['sport_mode'] == 'normal', 20.0, 'sport mode again'
+        )
+
     def test_a_fault_is_latched_told_and_boxed_and_reset_only_when_cured(self, robot, tmp_path):
         robot.start('simulator', **{'faults.battery_soc': '90.0'})
         robot.start_controller()
-        robot.wait_mode('DAMPING', 30.0)
+        robot.wait_mode('DAMPING', START_S)
         robot.call('stand_up')
         robot.wait_mode('STAND')
         robot.processes['simulator'].send_signal(signal.SIGSTOP)
