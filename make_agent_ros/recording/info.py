@@ -97,22 +97,21 @@ def _quality_table(recording: Recording) -> Table:
 
 def _segment_table(segments: list[Segment]) -> Table:
     table = Table(title='steady segments')
-    for column in ('from s', 'to s', 'gait', 'steps Hz', 'spread', 'duty', 'height m', 'swing m',
-                   'pitch rad', 'periodicity'):  # fmt: skip
+    for column in ('time s', 'gait', 'steps Hz', 'vx m/s', 'wz rad/s', 'duty', 'height m',
+                   'swing m', 'pitch rad'):  # fmt: skip
         table.add_column(column, justify='right')
     for segment in segments:
         gait = segment.gait
         table.add_row(
-            f'{segment.start_s:.2f}',
-            f'{segment.end_s:.2f}',
+            f'{segment.start_s:.2f}-{segment.end_s:.2f}',
             gait_name(gait),
-            f'{float(gait.frequency_hz):.2f}',
-            f'{segment.frequency_spread:.1%}',
+            f'{float(gait.frequency_hz):.2f} ± {segment.frequency_spread:.1%}',
+            f'{segment.velocity[0]:+.2f}',
+            f'{segment.velocity[2]:+.2f}',
             f'{float(gait.duty_factor.mean()):.2f}',
             f'{float(gait.body_height_m):.3f}',
             f'{float(gait.swing_height_m):.3f}',
             f'{float(gait.pitch_rad):+.2f}',
-            f'{float(gait.periodicity):.2f}',
         )
     return table
 

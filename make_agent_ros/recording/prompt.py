@@ -9,6 +9,7 @@ import numpy as np
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance, level_feet
+from make_agent_ros.recording.odometry import base_velocity
 from make_agent_ros.recording.resample import finite_rows, resample, split_at_gaps
 from make_agent_ros.recording.timebase import MAX_GAP_S
 from make_agent_ros.recording.trajectory import Trajectory
@@ -34,6 +35,8 @@ class Segment:
     end_s: float
     gait: Gait
     """Median over the windows of the segment (phases: circular mean); fields without batch."""
+    velocity: np.ndarray
+    """Median of vx, vy (m/s) and turn rate (rad/s) by odometry, shape (3,)."""
     frequency_spread: float
     """Standard deviation of the step frequency over the windows, relative to its mean."""
 
@@ -51,6 +54,8 @@ class _Windows:
     start: np.ndarray
     """First sample of each window, (W,)."""
     gait: Gait
+    velocity: np.ndarray
+    """vx, vy (m/s) and turn rate (rad/s) by odometry, (W, 3)."""
     tilt: np.ndarray
     """Largest tilt in each window, rad, (W,)."""
     motion: np.ndarray
@@ -99,7 +104,8 @@ def cut_prompt(trajectory: Trajectory, duration_s: float = 4.0) -> Trajectory:
                 start = int(windows.start[first])
                 if start + size > len(windows.piece):
                     continue
-                score = _steadiness(windows.gait[first : first + width])
+                span = slice(first, first + width)
+                score = _steadiness(windows.gait[span], windows.velocity[span])
                 if best is None or score > best[0]:
                     best = score, windows.piece, start
     if best is None:
@@ -128,11 +134,23 @@ def _all_windows(trajectory: Trajectory) -> list[_Windows]:
                 piece=piece,
                 start=start,
                 gait=describe_gait(piece.joint_pos[ids], gravity[ids], PROMPT_RATE_HZ),
+                velocity=_velocities(piece, gravity, ids),
                 tilt=tilt[ids].max(axis=1),
                 motion=np.sqrt((spread**2).sum(axis=-1).mean(axis=(1, 2))),
             )
         )
     return found
+
+
+def _velocities(piece: Trajectory, gravity: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    torque = piece.joint_torque[ids] if piece.joint_torque.any() else None
+    return base_velocity(
+        piece.joint_pos[ids],
+        piece.joint_vel[ids],
+        piece.base_ang_vel[ids],
+        gravity[ids],
+        joint_torque=torque,
+    ).mean
 
 
 def _runs(windows: _Windows) -> list[tuple[int, int]]:
@@ -164,15 +182,17 @@ def _segment(windows: _Windows, low: int, high: int) -> Segment:
         start_s=float(time_s[windows.start[low]]),
         end_s=float(time_s[last]),
         gait=Gait(**values),
+        velocity=np.median(windows.velocity[low : high + 1], axis=0),
         frequency_spread=float(np.std(gait.frequency_hz) / np.mean(gait.frequency_hz)),
     )
 
 
-def _steadiness(gait: Gait) -> float:
-    """High when the motion repeats and frequency, height and swing stay what they are."""
+def _steadiness(gait: Gait, velocity: np.ndarray) -> float:
+    """High when the motion repeats and frequency, height, swing and speed stay what they are."""
     drift = np.std(gait.frequency_hz) / np.mean(gait.frequency_hz)
     wander = np.std(gait.body_height_m) / 0.05 + np.std(gait.swing_height_m) / 0.05
-    return float(np.mean(gait.periodicity) - 4.0 * drift - 0.5 * wander)
+    change = float(np.linalg.norm(np.std(velocity, axis=0)))
+    return float(np.mean(gait.periodicity) - 4.0 * drift - 0.5 * wander - 2.0 * change)
 
 
 def _why_not(trajectory: Trajectory, everything: list[_Windows], duration_s: float) -> str:

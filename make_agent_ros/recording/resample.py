@@ -10,15 +10,18 @@ from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.timebase import MAX_GAP_S
 from make_agent_ros.recording.trajectory import COLUMNS, Trajectory
 
+LARGEST = 1e6
+"""Numbers beyond it are garbage: no time, angle, speed, torque or raw force reaches it."""
 _LINEAR = tuple(name for name in COLUMNS if name not in ('time_s', 'quat_wxyz'))
 
 
 def finite_rows(trajectory: Trajectory) -> np.ndarray:
-    """Return which samples hold neither NaN nor Inf nor an attitude of zero length, (T,)."""
+    """Return which samples hold only plausible numbers and an attitude, bool, (T,)."""
     fine = np.linalg.norm(trajectory.quat_wxyz, axis=1) > 0.5
     for name in COLUMNS:
         values = getattr(trajectory, name).reshape(len(trajectory), -1)
-        fine &= np.isfinite(values).all(axis=1)
+        # NaN fails the comparison too
+        fine &= (np.abs(values) < LARGEST).all(axis=1)
     return np.asarray(fine)
 
 

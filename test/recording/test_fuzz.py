@@ -71,7 +71,7 @@ def survives(suffix, content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'x{suffix}'
         path.write_bytes(content)
-        start = time.monotonic()
+        start = time.process_time()  # not the wall clock: other processes may hold the machine
         try:
             trajectory = open_recording(path).trajectory
             assert (np.diff(trajectory.time_s) > 0).all()
@@ -80,7 +80,7 @@ def survives(suffix, content):
                 cut_prompt(trajectory, 2.0)
         except RecordingError as error:
             assert len(str(error)) > 10
-        assert time.monotonic() - start < MOST_SECONDS
+        assert time.process_time() - start < MOST_SECONDS
 
 
 @pytest.fixture(scope='module')

@@ -68,6 +68,14 @@ def test_steadier_part_wins():
     assert cut_prompt(joined(rough, smooth), 4.0).time_s[0] > 5.0
 
 
+def test_part_at_one_speed_wins_over_part_that_speeds_up():
+    faster = [walking(1.2, vx=v, offsets=OFFSETS['trot']) for v in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    trajectory = joined(*faster, walking(5.0, vx=0.5))
+    assert cut_prompt(trajectory, 4.0).time_s[0] > 5.0
+    (last,) = [s for s in find_segments(trajectory) if s.end_s > 10.0]
+    assert abs(last.velocity[1]) < 0.05
+
+
 def test_prompt_is_cut_from_50_hz_recordings_too():
     assert len(cut_prompt(walking(6.0, rate_hz=50.0), 4.0)) == 200
 
