@@ -60,24 +60,36 @@ def test_an_unchanged_sdk_program_releases_and_starts_the_robots_controller(dds_
     assert answer['end'][1]['name'] == 'ai'
 
 
-def test_states_come_once_per_two_milliseconds_with_none_missing(make_sim, dds_domain):
+def paced(sim: RealTimeRobot, seconds: float, factor: float) -> None:
+    """Check that simulated time is wall time, less what the loop says it had to give up.
+
+    That holds on a machine that is too slow as well: nothing drifts unreported.
+    """
+    start, steps = time.monotonic(), sim.report().steps
+    given_up_s = sim.report().time_given_up_s
+    time.sleep(seconds)
+    report = sim.report()
+    wall_s = time.monotonic() - start - (report.time_given_up_s - given_up_s)
+    simulated_s = (report.steps - steps) * 0.002
+    assert simulated_s == pytest.approx(factor * wall_s, abs=0.15)
+    assert 0.0 <= report.real_time_factor < 1.05 * factor
+
+
+def test_every_period_has_its_state_and_simulated_time_keeps_to_the_clock(make_sim, dds_domain):
     reader = RawReader('rt/lowstate', 'lo', dds_domain)
     sim = make_sim()
-    reader.wait(5.0)
-    time.sleep(3.0)
+    assert reader.wait(10.0)
+    paced(sim, 3.0, factor=1.0)
     received = reader.take()
     reader.close()
     ticks = [decode_lowstate(data, check_crc=True).tick for data, _, _ in received]
+    assert len(ticks) > 500
     assert (np.diff(ticks) == 2).all()
-    report = sim.report()
-    assert report.real_time_factor == pytest.approx(1.0, abs=0.03)
-    assert len(ticks) == pytest.approx(1500, rel=0.05)
 
 
-def test_slow_motion_sends_fewer_states_per_second(make_sim):
-    sim = make_sim(real_time_factor=0.25)
-    time.sleep(2.5)
-    assert sim.report().real_time_factor == pytest.approx(0.25, abs=0.02)
+@pytest.mark.parametrize('factor', [0.25, 2.0])
+def test_simulated_time_can_be_slowed_and_hurried(make_sim, factor):
+    paced(make_sim(real_time_factor=factor), 2.0, factor)
 
 
 def test_a_factor_of_zero_is_refused(dds_domain):
@@ -106,9 +118,10 @@ def test_an_answering_client_is_timed_on_the_robots_side(make_sim, dds_domain, w
     client.join()
     link.close()
     wire = sim.report().wire
-    assert wire.count == pytest.approx(1000, rel=0.1)
-    assert wire.reply_s_p50 < 0.001
-    assert wire.gap_s_max < 0.05
+    # Loose bounds: the figures themselves are `make-agent bench controller`'s business.
+    assert 200 < wire.count < 1100
+    assert 0.0 < wire.reply_s_p50 <= wire.reply_s_p99 <= wire.reply_s_max < 1.0
+    assert 0.0 < wire.gap_s_p99 <= wire.gap_s_max < 1.0
 
 
 def test_an_error_in_the_physics_ends_the_thread_and_is_kept(make_sim, wait_until):
