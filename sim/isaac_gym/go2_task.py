@@ -99,6 +99,9 @@ class CheckTask(LeggedRobot):
     `make_agent_ros.checking.scenario`; here it is applied, robot by robot.
     """
 
+    gym: gymapi.Gym
+    sim: gymapi.Sim
+
     def __init__(self, trials: Trials, cfg, sim_params, device: str, headless: bool) -> None:
         self.trials = trials
         self.ground_friction = float(trials.friction.min())
