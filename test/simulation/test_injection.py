@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -190,13 +188,11 @@ def test_charge_and_heat_can_be_claimed_without_being_so(robot):
     assert (state.motor_temperature_c < 40.0).all()
 
 
-def test_every_fault_is_off_by_default():
-    """A robot with default faults sends what a robot without any fault handling would."""
-    healthy = Faults()
-    assert healthy == dataclasses.replace(
-        healthy, drop_state=0.0, delay_state_s=0.0, freeze='none', corrupt='none', payload_kg=0.0
+def test_faults_that_were_set_and_cleared_leave_no_trace():
+    """The stream is byte for byte that of a robot which never had one."""
+    untouched, cleared = SimulatedRobot(seed=3), SimulatedRobot(seed=3)
+    cleared.set_faults(
+        Faults(drop_state=1.0, freeze='all', corrupt='nan', payload_kg=5.0, friction=0.1)
     )
-    robot = SimulatedRobot()
-    (sample,) = robot.step()
-    state = decode_lowstate(sample, check_crc=True)
-    assert np.isfinite(state.joint_pos).all()
+    cleared.set_faults(Faults())
+    assert samples(cleared, 50, STAND) == samples(untouched, 50, STAND)
