@@ -25,8 +25,8 @@ NICENESS = 10
 
 
 def start_conversion(path: Path) -> subprocess.Popen[bytes]:
-    """Turn the black box `path` (.npz) into a bag beside it, in another process."""
-    return subprocess.Popen([sys.executable, '-m', MODULE, str(path)], close_fds=True)
+    """Turn the black box `path` (.npz) into a bag beside it, in a process that outlives us."""
+    return subprocess.Popen([sys.executable, '-m', MODULE, str(path)], start_new_session=True)
 
 
 def write_bag(path: Path) -> Path:

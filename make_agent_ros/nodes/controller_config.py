@@ -10,6 +10,7 @@ from make_agent_ros.control.loop import LoopConfig
 from make_agent_ros.control.safety import SafetyLimits
 from make_agent_ros.control.walker import WalkConfig
 from make_agent_ros.nodes.parameters import ParameterError, group, param
+from make_agent_ros.policy.signing import public_key_hex
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ControllerNodeConfig:
     walk: WalkConfig = group(WalkConfig)
 
     def __post_init__(self) -> None:
-        """Refuse vectors that are not three numbers, low to high.
+        """Refuse vectors that are not three numbers, low to high, and keys that are none.
 
         Raises:
             ParameterError: naming the parameter.
@@ -84,6 +85,11 @@ class ControllerNodeConfig:
             values = getattr(self, name)
             if len(values) != 3:
                 raise ParameterError(f'parameter {name} = {values}; give vx, vy and wz')
+        try:
+            for key in self.trusted_keys:
+                public_key_hex(key)
+        except ValueError as error:
+            raise ParameterError(f'parameter trusted_keys: {error}') from error
         for low, high in zip(self.velocity_min, self.velocity_max, strict=True):
             if not low <= 0.0 <= high:
                 raise ParameterError(

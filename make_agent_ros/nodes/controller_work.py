@@ -49,12 +49,15 @@ class ControllerWork:
         self._loop = loop
         self._box = box
         self._info, self._warn = info, warn
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix='controller-work')
+        # One thread for policies keeps their order; a release that takes seconds has its own.
+        self._admissions = ThreadPoolExecutor(max_workers=1, thread_name_prefix='admission')
+        self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix='controller-work')
         self._taking_over = threading.Lock()
         self._released_mode = ''
 
     def close(self) -> None:
         """Finish what was begun; a black box in the making is written to its end."""
+        self._admissions.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=False)
 
     # -- policies ----------------------------------------------------------------------------
@@ -68,7 +71,7 @@ class ControllerWork:
 
     def offer(self, data: bytes) -> None:
         """Admit a policy from the graph in a worker; the running one goes on meanwhile."""
-        self._pool.submit(self._admit_quietly, data)
+        self._admissions.submit(self._admit_quietly, data)
 
     def _admit_quietly(self, data: bytes) -> None:
         try:
@@ -98,9 +101,7 @@ class ControllerWork:
             offset_s = np.array(time.time() - time.monotonic())
             save({**self._box.snapshot(), 'wall_offset_s': offset_s}, path)
             self._info(f'black box written to {path}, as a bag to {path.with_suffix("")}')
-            status = start_conversion(path).wait()
-            if status:
-                self._warn(f'the bag {path.with_suffix("")} was not written (exit code {status})')
+            start_conversion(path)
         except OSError as error:
             self._warn(f'black box not written to {path}: {error.strerror or error}')
 

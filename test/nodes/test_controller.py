@@ -23,7 +23,7 @@ from make_agent_ros.control.blackbox import load
 from make_agent_ros.go2.link import SimulatedRobotLink
 from make_agent_ros.nodes.client import LATCHED
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
-from make_agent_ros.nodes.parameters import yaml_text
+from make_agent_ros.nodes.parameters import ParameterError, yaml_text
 from make_agent_ros.policy import save, to_bytes
 from make_agent_ros.resources import resource_path
 
@@ -38,6 +38,19 @@ e2e = [pytest.mark.e2e, pytest.mark.slow]
 def test_the_shipped_yaml_is_the_dataclass():
     shipped = resource_path('config/controller.yaml').read_text()
     assert shipped == yaml_text(ControllerNodeConfig, 'controller')
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'trusted_keys': ['not a key']},
+        {'velocity_max': [1.0]},
+        {'velocity_min': [0.1, 0.0, 0.0]},
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused_by_name(changes):
+    with pytest.raises(ParameterError, match=next(iter(changes))):
+        ControllerNodeConfig(**changes)
 
 
 @pytest.fixture
