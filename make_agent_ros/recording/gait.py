@@ -218,11 +218,11 @@ def _coarse_frequency(signals: np.ndarray, rate_hz: float) -> np.ndarray:
     centred = signals - signals.mean(axis=1, keepdims=True)
     slope = np.einsum('t,bts->bs', time, centred) / (time @ time)
     centred = centred - slope[:, None, :] * time[:, None]
-    size = 1 << int(np.ceil(np.log2(4 * steps)))
+    size = 1 << int(np.ceil(np.log2(2 * steps)))
     windowed = np.moveaxis(centred * np.hanning(steps)[:, None], 1, 2)
     spectrum = np.abs(np.fft.rfft(windowed.astype(np.float32), n=size)) ** 2
     spectrum = spectrum.sum(axis=1)
-    grid = np.arange(*FREQUENCY_RANGE_HZ, 0.25 * rate_hz / size)
+    grid = np.arange(*FREQUENCY_RANGE_HZ, 0.125 * rate_hz / size)
     bins = np.fft.rfftfreq(size, 1.0 / rate_hz)
 
     def at(frequency: np.ndarray) -> np.ndarray:
