@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from make_agent_ros.recording.errors import RecordingError
@@ -30,7 +28,9 @@ def split_at_gaps(trajectory: Trajectory, max_gap_s: float = MAX_GAP_S) -> list[
     good = trajectory.rows(np.flatnonzero(finite_rows(trajectory)))
     cuts = np.flatnonzero(np.diff(good.time_s) > max_gap_s) + 1
     edges = [0, *cuts.tolist(), len(good)]
-    return [good.rows(slice(a, b)) for a, b in itertools.pairwise(edges) if b > a]
+    # no itertools.pairwise: Isaac Gym's interpreter, which imports this, is Python 3.8
+    ends = edges[1:]
+    return [good.rows(slice(a, ends[i])) for i, a in enumerate(edges[:-1]) if ends[i] > a]
 
 
 def resample(
