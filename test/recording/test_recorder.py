@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -27,18 +28,18 @@ class Samples:
     """A source that hands out what the test puts in."""
 
     def __init__(self):
-        self.waiting = []
+        self.waiting = deque()
         self.encoder = LowStateEncoder()
 
     def put(self, tick, source_ns=None):
         pose = np.tile([0.0, 0.9, -1.8], 4)
         state = RobotState(np.array([1.0, 0, 0, 0]), np.zeros(3), pose, np.zeros(12), tick=tick)
         now = time.time_ns()
-        self.waiting.append((self.encoder.encode(state), source_ns or now, now))
+        sample = (self.encoder.encode(state), source_ns or now, now)
+        self.waiting.append(sample)
 
     def take(self):
-        taken, self.waiting = self.waiting, []
-        return taken
+        return [self.waiting.popleft() for _ in range(len(self.waiting))]
 
 
 @pytest.fixture
