@@ -155,11 +155,12 @@ class RealtimeLoop(threading.Thread):
 
     def run(self) -> None:
         """Tick until stopped; on the way out, for whatever reason, damp."""
-        self.missing_permissions += realtime.prepare_thread(self.config.realtime_priority)
-        # Overflow is looked for in the values; a warning would be formatted inside a tick.
-        np.seterr(all='ignore')
+        # Started first, so that it does not inherit the loop's priority.
         watch = threading.Thread(target=self._watch, name='lowcmd-watch', daemon=True)
         watch.start()
+        # Overflow is looked for in the values; a warning would be formatted inside a tick.
+        np.seterr(all='ignore')
+        self.missing_permissions += realtime.prepare_thread(self.config.realtime_priority)
         try:
             while not self._stopping.is_set():
                 self._cycle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -34,6 +35,28 @@ def prepare_process() -> list[str]:
             'unlimited" for this user in /etc/security/limits.d'
         ]
     return []
+
+
+def prepare_helpers(priority: int) -> None:
+    """Let everything beside the loop run before other programs, below the loop itself.
+
+    Call first, from the main thread: threads that are made later inherit it, those of DDS too.
+    A thread that holds the interpreter and is kept off the processor by other programs would keep
+    the loop waiting, whatever the loop's own priority: the interpreter's lock has no inheritance.
+    What is missing for this is told by `prepare_thread`.
+
+    Args:
+        priority: that of the loop; 0 leaves the scheduler alone.
+    """
+    if priority > 1:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
+def leave_realtime() -> None:
+    """Return to the ordinary scheduler (a helper process that inherited the controller's)."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def prepare_thread(priority: int) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from make_agent_ros.control.blackbox import load
+from make_agent_ros.control.realtime import leave_realtime
 from make_agent_ros.go2.command import JointCommand
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.go2.wire import LowCmdEncoder, LowStateEncoder
@@ -83,6 +84,7 @@ def string_cdr(text: str) -> bytes:
 
 def main() -> None:
     """Convert the black boxes named on the command line."""
+    leave_realtime()
     os.nice(NICENESS)
     for name in sys.argv[1:]:
         write_bag(Path(name))

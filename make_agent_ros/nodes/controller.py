@@ -21,9 +21,9 @@ from std_srvs.srv import SetBool, Trigger
 from make_agent_ros.control import realtime
 from make_agent_ros.control.blackbox import BlackBox
 from make_agent_ros.control.controller import Controller
-from make_agent_ros.control.faults import Fault, Reaction
+from make_agent_ros.control.faults import Fault
 from make_agent_ros.control.loop import RealtimeLoop
-from make_agent_ros.control.machine import Mode, Reply, Request
+from make_agent_ros.control.machine import Reply, Request
 from make_agent_ros.go2.link import LinkError, RobotLink
 from make_agent_ros.nodes import controller_messages as messages
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
@@ -34,9 +34,7 @@ from make_agent_ros.nodes.parameters import ParameterError, load_parameters
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
-HOUSEKEEPING_S = 0.02
-STATE_REPEAT_S = 1.0
-AUTO_ARM_PERIOD_S = 0.5
+HOUSEKEEPING_S, STATE_REPEAT_S = 0.02, 1.0
 JOY_STOP_BUTTON = 1
 """B (circle) on the common drivers' layout: stop, like L2 + B on Unitree's remote."""
 
@@ -47,11 +45,11 @@ class ControllerNode(Node):
     def __init__(self) -> None:
         super().__init__('controller')
         self.config = config = load_parameters(self, ControllerNodeConfig)
+        realtime.prepare_helpers(config.realtime_priority)
         self._note = 'stop: ~/stop, or L2 + B on the remote'
         self._fault: Fault | None = None
         self._said = ''
-        self._said_s = self._armed_s = 0.0
-        self._ever_armed = False
+        self._said_s = 0.0
         box = BlackBox(config.rate_hz, config.black_box_s)
         self.link = RobotLink(config.interface, config.domain)
         self.guard: Guard | None = None
@@ -165,18 +163,8 @@ class ControllerNode(Node):
         if status.fault is not None and status.fault is not self._fault:
             self.work.dump(status.fault.code.value)
         self._fault = status.fault
-        self._ever_armed = self._ever_armed or status.armed
+        self.work.arm_simulator(status)
         now_s = time.monotonic()
-        healthy = all(f.reaction is Reaction.WARN for f in status.warnings)
-        if (
-            self.config.robot == 'sim'
-            and not (self._ever_armed or self.config.dry_run)
-            and status.mode is Mode.PASSIVE
-            and healthy
-            and now_s - self._armed_s > AUTO_ARM_PERIOD_S
-        ):
-            self._armed_s = now_s
-            self.work.arm()
         text = messages.state_json(status, self._note, self.config.dry_run)
         if text != self._said or now_s - self._said_s > STATE_REPEAT_S:
             self._said, self._said_s = text, now_s

@@ -16,13 +16,15 @@ import numpy as np
 
 from make_agent_ros.control.admission import admit
 from make_agent_ros.control.blackbox import BlackBox, save
-from make_agent_ros.control.loop import RealtimeLoop
+from make_agent_ros.control.faults import Reaction
+from make_agent_ros.control.loop import RealtimeLoop, Status
 from make_agent_ros.control.machine import MIN_DAMPING_S, Mode, Reply, Request
 from make_agent_ros.nodes.black_box import start_conversion
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
 from make_agent_ros.policy import BundleError
 from make_agent_ros.policy.third_party import read_policy
 
+AUTO_ARM_PERIOD_S = 0.5
 AFTERMATH_S = 0.5
 """How long the black box goes on recording after a fault before it is written."""
 
@@ -54,6 +56,8 @@ class ControllerWork:
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix='controller-work')
         self._taking_over = threading.Lock()
         self._released_mode = ''
+        self._ever_armed = False
+        self._tried_s = 0.0
 
     def close(self) -> None:
         """Finish what was begun; a black box in the making is written to its end."""
@@ -115,6 +119,21 @@ class ControllerWork:
             return Reply(False, "still releasing Unitree's controller; watch ~/state")
         self._pool.submit(self._release_and_arm)
         return Reply(True, "releasing Unitree's controller, then arming; watch ~/state")
+
+    def arm_simulator(self, status: Status) -> None:
+        """Arm a simulated robot once, as soon as it is healthy; a real one waits for ~/arm."""
+        self._ever_armed = self._ever_armed or status.armed
+        healthy = all(fault.reaction is Reaction.WARN for fault in status.warnings)
+        now_s = time.monotonic()
+        if (
+            self._config.robot == 'sim'
+            and not (self._ever_armed or self._config.dry_run)
+            and status.mode is Mode.PASSIVE
+            and healthy
+            and now_s - self._tried_s > AUTO_ARM_PERIOD_S
+        ):
+            self._tried_s = now_s
+            self._loop.request(Request.ARM)
 
     def _release_and_arm(self) -> None:
         try:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from make_agent_ros.control.realtime import prepare_helpers
 from make_agent_ros.go2.link import SimulatedRobotLink
 from make_agent_ros.nodes.bench.child import serve
 from make_agent_ros.simulation.realtime import RealTimeRobot
@@ -15,6 +16,8 @@ from make_agent_ros.simulation.robot import SimulatedRobot
 
 def main() -> None:
     """Run the robot on the DDS domain given as the first argument."""
+    # It stands for hardware, which other programs on this computer cannot delay.
+    prepare_helpers(2)
     link = SimulatedRobotLink('lo', int(sys.argv[1]))
     sim = RealTimeRobot(SimulatedRobot(), link)
     gc.collect()
