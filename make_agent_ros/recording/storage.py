@@ -179,10 +179,12 @@ def _mcap_messages(path: Path, wanted: Wanted, findings: Findings) -> Iterator[R
             except _DAMAGE as error:
                 if reader._footer is None:
                     lost = size - catalogue.good_until
-                    findings.notes.append(
-                        f'{path.name} is cut off or damaged ({type(error).__name__}) '
-                        f'{catalogue.good_until} bytes in; the last {lost} bytes are lost'
+                    why = (
+                        f'cut off, damaged ({type(error).__name__}): its last {lost} bytes are lost'
+                        if lost
+                        else 'cut off, its recorder was killed: all that reached the disk is read'
                     )
+                    findings.notes.append(f'{path.name}: {why}')
                 break
             if record is None:
                 break
