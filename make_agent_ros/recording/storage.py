@@ -180,7 +180,7 @@ def _mcap_messages(path: Path, wanted: Wanted, findings: Findings) -> Iterator[R
                 if reader._footer is None:
                     lost = size - catalogue.good_until
                     why = (
-                        f'cut off, damaged ({type(error).__name__}): its last {lost} bytes are lost'
+                        f'cut off, damaged ({type(error).__name__}): the last {lost} bytes lost'
                         if lost
                         else 'cut off, its recorder was killed: all that reached the disk is read'
                     )
