@@ -22,14 +22,15 @@ from make_agent_ros.checking.page import (
 from make_agent_ros.checking.plots import tracking_plot
 from make_agent_ros.checking.video import VideoError, render_video
 from make_agent_ros.demo.measure import WINDOW_S, Measured
+from make_agent_ros.demo.picture import write_picture
 from make_agent_ros.demo.plots import feet_plot, path_plot
 from make_agent_ros.demo.results import PICTURE_HZ, Recorded, poses
 from make_agent_ros.demo.table import HEADERS, rows
 from make_agent_ros.nodes.track import Track
 
-VIDEO_S = (1.0, 11.0)
+VIDEO_S = (2.0, 9.0)
 """What the videos show: forward, then the turn; s after the start of the script."""
-VIDEO_SIZE = (480, 320)
+VIDEO_SIZE = (400, 272)
 
 
 def write_page(
@@ -137,6 +138,7 @@ def _videos(folder: Path, recorded: Recorded, progress: Callable[[str], None] | 
                 states, folder / f'{name}.mp4', rate_hz=PICTURE_HZ, size=VIDEO_SIZE
             )
             parts.append(video(path.read_bytes(), f'{name} policy'))
+        write_picture(folder, recorded)
     except VideoError as error:
         return Section(title, str(paragraph(str(error))))
     return Section(title, columns(*parts), 'Forward, then a left turn; drawn from the recording.')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from make_agent_ros.demo.measure import gait_of
@@ -25,15 +26,20 @@ def feet_plot(recorded: Recorded) -> Figure:
         (top, 'prompt', recorded.prompt),
         (bottom, 'generated', generated),
     ):
-        time_s, height = _from_first_swing(trajectory)
-        for leg, colour in enumerate(COLOURS):
-            axes.plot(time_s, height[:, leg], color=colour, lw=1.4, label=LEGS[leg])
+        draw_feet(axes, trajectory)
         axes.set_ylabel(f'{name}\nfoot (m)')
-        axes.set_xlim(0.0, SHOWN_S)
-        axes.grid(alpha=0.25)
     bottom.set_xlabel('time (s)')
     top.legend(ncols=4, loc='upper right', fontsize='small', frameon=False)
     return figure
+
+
+def draw_feet(axes: Axes, trajectory: Trajectory) -> None:
+    """Draw the height of each foot below the trunk over two seconds."""
+    time_s, height = _from_first_swing(trajectory)
+    for leg, colour in enumerate(COLOURS):
+        axes.plot(time_s, height[:, leg], color=colour, lw=1.4, label=LEGS[leg])
+    axes.set_xlim(0.0, SHOWN_S)
+    axes.grid(alpha=0.25)
 
 
 def _from_first_swing(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray]:
