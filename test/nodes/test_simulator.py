@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ rclpy = pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import (  # noqa: E402
     DurabilityPolicy,
@@ -72,12 +71,13 @@ class Graph:
         )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        self.stop = threading.Event()
         self.thread = threading.Thread(target=self.spin, daemon=True)
         self.thread.start()
 
     def spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
+        while not self.stop.is_set():
+            self.executor.spin_once(timeout_sec=0.1)
 
     def call(self, kind, name: str, request, timeout_s: float = 20.0):
         client = self.node.create_client(kind, name)
@@ -102,10 +102,12 @@ class Graph:
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
-        # The thread must be out of the executor before the node goes.
-        rclpy.shutdown(context=self.context)
+        # Nothing of ROS may go while the thread is still in it: rclpy does not survive that.
+        self.stop.set()
         self.thread.join()
+        self.executor.shutdown()
         self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
 
 
 @pytest.fixture
