@@ -81,7 +81,7 @@ class TestWithSimulator:
         assert 'call ~/stand_up' in robot.refusal('walk')
         robot.call('stand_up')
         robot.wait_mode('STAND')
-        assert 0.24 < robot.height_m() < 0.30
+        robot.poll(lambda: 0.24 < robot.height_m() < 0.30, START_S, 'standing height')
         robot.call('walk')
         robot.wait_mode('WALK')
         time.sleep(1.2)
@@ -105,7 +105,7 @@ class TestWithSimulator:
 
         robot.call('stop')
         assert robot.wait_mode('DAMPING')['fault'] is None
-        robot.poll(lambda: robot.height_m() < 0.1, 5.0, 'lying')
+        robot.poll(lambda: robot.height_m() < 0.1, START_S, 'lying')
         robot.call('dump')
         boxes = tmp_path / 'boxes'
         robot.poll(lambda: list(boxes.glob('*request.npz')) != [], 10.0, 'the black box')
@@ -148,7 +148,7 @@ class TestWithSimulator:
         controller.send_signal(how)
         assert controller.wait(10.0) == 0
         assert time.monotonic() - begin > 0.45
-        robot.poll(lambda: robot.height_m() < 0.15, 5.0, 'sinking')
+        robot.poll(lambda: robot.height_m() < 0.15, START_S, 'sinking')
 
     def test_killed_controllers_never_leave_a_stale_command(self, robot):
         """kill -9 while standing: the guard damps, and a new controller takes over from it."""
@@ -160,7 +160,7 @@ class TestWithSimulator:
             robot.wait_mode('STAND')
             controller.kill()
             controller.wait()
-            robot.poll(lambda: robot.height_m() < 0.15, 5.0, 'sinking')
+            robot.poll(lambda: robot.height_m() < 0.15, START_S, 'sinking')
         assert 'damping the robot' in robot.log('controller')
 
     def test_a_second_writer_keeps_the_controller_disarmed_and_is_named(self, robot):
