@@ -105,7 +105,6 @@ class CheckTask(LeggedRobot):
     def __init__(self, trials: Trials, cfg, sim_params, device: str, headless: bool) -> None:
         self.trials = trials
         self.ground_friction = float(trials.friction.min())
-        self.late_steps = np.zeros(len(trials), dtype=np.int64)
         self.substep = 0
         super().__init__(cfg, sim_params, gymapi.SIM_PHYSX, device, headless)
         self.to_package = joint_index_map(self.dof_names, JOINT_NAMES)
@@ -114,7 +113,7 @@ class CheckTask(LeggedRobot):
         self.kp, self.kd, self.previous_target = zeros, zeros.clone(), zeros.clone()
         limit = (TORQUE_LIMIT_NM * trials.strength)[:, self.from_package]
         self.limit = torch.as_tensor(limit, dtype=torch.float, device=self.device)
-        self.late = torch.as_tensor(self.late_steps, device=self.device)[:, None]
+        self.late = torch.zeros(self.num_envs, 1, dtype=torch.long, device=self.device)
 
     def step(self, actions):
         self.substep = 0
