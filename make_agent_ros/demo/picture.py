@@ -28,7 +28,7 @@ def write_picture(folder: Path, recorded: Recorded) -> Path:
     Returns:
         The picture.
     """
-    figure = Figure(figsize=(11.0, 4.6), layout='constrained')
+    figure = Figure(figsize=(11.0, 4.0), layout='constrained')
     grid = figure.add_gridspec(2, 2, width_ratios=(3.2, 1.5))
     generated = recorded.answered.slice(*FORWARD_S)
     for row, (name, trajectory) in enumerate(
@@ -47,6 +47,8 @@ def write_picture(folder: Path, recorded: Recorded) -> Path:
         draw_feet(axes, trajectory)
         axes.set_xlabel('time (s)' if row else '')
         axes.set_ylabel('foot (m)')
+        if row == 0:
+            axes.legend(ncols=4, loc='upper right', fontsize=7, frameon=False, columnspacing=1.0)
     path = folder / 'result.png'
     figure.savefig(path, dpi=110)
     return path
@@ -58,5 +60,5 @@ def _cycle(video: Path, frequency_hz: float) -> list[np.ndarray]:
     wanted = np.round(times * PICTURE_HZ).astype(int)
     with imageio.get_reader(video, format='FFMPEG') as reader:
         frames = [np.asarray(reader.get_data(int(i))) for i in wanted]
-    width = frames[0].shape[1]
-    return [frame[:, width // 6 : -width // 6] for frame in frames]
+    height, width = frames[0].shape[:2]
+    return [f[height // 5 : -height // 6, width // 4 : -width // 4] for f in frames]

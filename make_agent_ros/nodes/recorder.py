@@ -48,7 +48,7 @@ class RecorderNode(Node):
             Twist, 'cmd_vel', lambda data: self.recorder.add('/cmd_vel', data), 10, raw=True
         )
         self.create_subscription(String, '~/mark_text', self._mark_text, 10)
-        self.create_subscription(UInt8MultiArray, '/policy', self._on_policy, LATCHED)
+        self.create_subscription(UInt8MultiArray, 'policy', self._on_policy, LATCHED)
         for name, action in (
             ('start', self._start),
             ('stop', self._stop),
