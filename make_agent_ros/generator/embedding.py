@@ -62,7 +62,7 @@ def trajectory_features(prompt: Trajectory) -> np.ndarray:
 class BehaviourEmbedding(nn.Module):
     """Window (B, T, 30) -> embedding (B, E), with linear heads for style and velocity."""
 
-    def __init__(self, size: int = 64, style_size: int = 10, width: int = 128) -> None:
+    def __init__(self, size: int = 64, style_size: int = 10, width: int = 64) -> None:
         """Build the net.
 
         Args:

@@ -35,8 +35,8 @@ class GeneratorConfig:
 
     seed: int = 5
     latent: int = 32
-    codec_updates: int = 5000
-    flow_updates: int = 6000
+    codec_updates: int = 4000
+    flow_updates: int = 5000
     batch: int = 64
     """Behaviours per update of stage 1."""
     states: int = 64
@@ -273,7 +273,7 @@ class _Trainer:
             model.flow.std.copy_(latents.std(0).clamp_min(1e-3))
 
         def loss() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            ids = data.draw(4 * self.config.batch)
+            ids = data.draw(2 * self.config.batch)
             with torch.no_grad():
                 embedding, _ = model.embedding(data.windows(ids)[0])
                 latent = model.codec.encode(data.weights[ids], data.frequency[ids])

@@ -303,6 +303,8 @@ def build_zoo(
     teacher = Teacher.load(folder)
     parts = folder / 'zoo'
     parts.mkdir(parents=True, exist_ok=True)
+    log = folder / 'zoo.json'
+    spent_s = json.loads(log.read_text())['seconds'] if log.exists() else 0.0
     started = time.monotonic()
     base_path = folder / 'base.safetensors'
     if not base_path.exists():
@@ -329,14 +331,14 @@ def build_zoo(
         zoos[side] = _join(chunks)
         zoos[side].save(folder / f'zoo_{side}.safetensors')
     info = {
-        'seconds': time.monotonic() - started,
+        'seconds': round(spent_s + time.monotonic() - started, 1),
         'training': len(zoos['training']),
         'held_out': len(zoos['held_out']),
         'config': asdict(config),
         'split': asdict(split),
         'action_scale': ACTION_SCALE,
     }
-    (folder / 'zoo.json').write_text(json.dumps(info, indent=1))
+    log.write_text(json.dumps(info, indent=1))
     return zoos['training']
 
 
