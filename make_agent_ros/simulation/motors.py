@@ -23,7 +23,7 @@ HEAT_RISE_C_PER_NM2 = 0.6
 HEAT_TIME_CONSTANT_S = 150.0
 
 BATTERY_WH = 236.8
-"""8,000 mAh at 29.6 V, the Go2's standard pack (manufacturer's data sheet)."""
+"""8 Ah at 29.6 V: 8 cells in series. Ours; it only paces how the charge falls."""
 CELLS = 8
 CELL_EMPTY_V = 3.2
 CELL_FULL_V = 4.2
