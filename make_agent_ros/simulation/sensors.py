@@ -15,7 +15,7 @@ from make_agent_ros.go2.state import RobotState
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations of white noise per sample. The sizes are ours, not measured on a robot."""
+    """Standard deviations of white noise per sample; the sizes are ours, not a robot's."""
 
     attitude_rad: float = param(0.002, 'Roll, pitch and yaw.', 0.0, 0.2, unit='rad', dynamic=True)
     gyro_rad_s: float = param(0.02, 'Gyroscope.', 0.0, 1.0, unit='rad/s', dynamic=True)
