@@ -10,13 +10,14 @@ from rich.table import Table
 from make_agent_ros.demo.measure import Measured
 from make_agent_ros.go2.constants import LEGS
 
+# Short, so that the table fits into 80 columns.
 HEADERS = (
     '',
-    'speed (m/s)',
-    'step frequency (Hz)',
-    f'phase {"/".join(LEGS[1:])} (cycles)',
-    'body height (m)',
-    'tracking error (m/s)',
+    'm/s',
+    'step Hz',
+    f'phase {" ".join(LEGS[1:])}',
+    'height m',
+    'error m/s',
     'falls',
 )
 
@@ -32,7 +33,7 @@ def rows(measured: Sequence[Measured]) -> list[list[str]]:
             m.name,
             number(m.speed_m_s, 2),
             number(float(m.gait.frequency_hz), 2),
-            ' / '.join(f'{phase:.2f}' for phase in m.gait.phase_offset[1:]),
+            ' '.join(f'{phase:.2f}' for phase in m.gait.phase_offset[1:]),
             number(float(m.gait.body_height_m), 3),
             number(m.tracking_m_s, 3),
             str(m.falls),
@@ -45,7 +46,7 @@ def console_table(measured: Sequence[Measured]) -> Table:
     """Return the table for the console."""
     table = Table(title='The same gait, from a generated policy')
     for i, header in enumerate(HEADERS):
-        table.add_column(header, justify='left' if i == 0 else 'right')
+        table.add_column(header, justify='left' if i == 0 else 'right', no_wrap=True)
     for row in rows(measured):
         table.add_row(*row)
     return table
