@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from make_agent_ros.demo.measure import Measured, fell, gait_of, speed, tracking_error
+from make_agent_ros.go2.state import yaw
 from make_agent_ros.nodes.track import Track
 from make_agent_ros.recording.bag import read_bag, resample
 from make_agent_ros.recording.prompt import cut_prompt
@@ -109,6 +110,20 @@ def poses(track: Track, seconds: tuple[float, float]) -> np.ndarray:
     start_s = track.time_s[0]
     times = np.arange(start_s + seconds[0], start_s + seconds[1], 1.0 / PICTURE_HZ)
     rows = np.clip(np.searchsorted(track.time_s, times), 0, len(track.time_s) - 1)
-    return np.concatenate(
-        (track.position[rows], track.quat_wxyz[rows], np.nan_to_num(track.joint_pos[rows])), axis=1
+    # Turned so that every walk starts along x: pictures of two walks then compare.
+    turn = -yaw(track.quat_wxyz[rows[0]])
+    cos, sin = np.cos(turn), np.sin(turn)
+    position = track.position[rows] - track.position[rows[0]] * [1.0, 1.0, 0.0]
+    position[:, :2] = position[:, :2] @ np.array([[cos, sin], [-sin, cos]])
+    w, x, y, z = track.quat_wxyz[rows].T
+    half_cos, half_sin = np.cos(turn / 2), np.sin(turn / 2)
+    quat = np.stack(
+        (
+            half_cos * w - half_sin * z,
+            half_cos * x - half_sin * y,
+            half_cos * y + half_sin * x,
+            half_cos * z + half_sin * w,
+        ),
+        axis=1,
     )
+    return np.concatenate((position, quat, np.nan_to_num(track.joint_pos[rows])), axis=1)

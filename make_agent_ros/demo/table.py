@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from make_agent_ros.demo.measure import Measured
@@ -44,7 +45,7 @@ def rows(measured: Sequence[Measured]) -> list[list[str]]:
 
 def console_table(measured: Sequence[Measured]) -> Table:
     """Return the table for the console."""
-    table = Table(title='The same gait, from a generated policy')
+    table = Table(title='The same gait, from a generated policy', box=SIMPLE, padding=(0, 1, 0, 0))
     for i, header in enumerate(HEADERS):
         table.add_column(header, justify='left' if i == 0 else 'right', no_wrap=True)
     for row in rows(measured):

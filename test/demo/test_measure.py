@@ -103,5 +103,18 @@ def test_the_table_has_a_cell_for_every_heading_and_no_nan():
 def test_poses_for_the_video_are_at_25_hz_and_hold_position_attitude_and_joints():
     states = poses(walk(), (1.0, 3.0))
     assert states.shape == (50, 19)
-    assert states[0, :3] == pytest.approx([0.5, 0.0, 0.3], abs=0.02)
+    assert states[0, :3] == pytest.approx([0.0, 0.0, 0.3], abs=0.02)
+    assert states[-1, 0] == pytest.approx(0.98, abs=0.03)
     assert states[0, 3:] == pytest.approx([1.0, 0.0, 0.0, 0.0, *[0.1] * 12])
+
+
+def test_poses_turn_a_walk_to_start_along_x():
+    track = walk()
+    turned = Track(
+        track.time_s, track.position[:, [1, 0, 2]],
+        np.tile([np.cos(np.pi / 4), 0.0, 0.0, np.sin(np.pi / 4)], (len(track.time_s), 1)),
+        track.velocity, track.command, track.joint_pos,
+    )  # fmt: skip
+    states = poses(turned, (0.0, 2.0))
+    assert states[-1, :2] == pytest.approx([0.98, 0.0], abs=0.03)
+    assert states[:, 3:7] == pytest.approx(np.tile([1.0, 0.0, 0.0, 0.0], (50, 1)), abs=1e-9)
