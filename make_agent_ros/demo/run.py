@@ -286,8 +286,8 @@ def _report(stage: Stage, console: Console, recorded: Recorded, video: bool) -> 
     reproduced, sentences = verdict(prompt, measured[-1])
     console.print(console_table(measured))
     console.print(
-        'm/s: mean speed going forward; phase: lead over FL in cycles; height: of the body; '
-        'error: RMSE of velocity against the command over 0.5 s windows',
+        'm/s: mean speed going forward; phase: lead over FL in cycles; height: of the body, m; '
+        'error: RMSE of velocity, m/s, against the command over 0.5 s windows',
         style='dim',
     )
     for sentence in sentences:

@@ -17,8 +17,8 @@ HEADERS = (
     'm/s',
     'step Hz',
     f'phase {" ".join(LEGS[1:])}',
-    'height m',
-    'error m/s',
+    'height',
+    'error',
     'falls',
 )
 
