@@ -33,6 +33,9 @@ FORMAT_VERSION = 1
 COMMAND_LOW, COMMAND_HIGH = (-0.6, -0.4, -1.0), (1.2, 0.4, 1.0)
 """Velocities that the policies are trained for; a prompt's own is clipped to them."""
 
+FREQUENCY_RANGE_HZ = (0.5, 6.0)
+"""Gait clocks outside are clipped; training has 1.5-4 Hz."""
+
 
 class NovelPromptError(ValueError):
     """A prompt unlike anything that the generator was trained on."""
@@ -197,6 +200,7 @@ class Generator(torch.nn.Module):
     ) -> list[Bundle]:
         """Turn latents (n, L) into bundles that carry `velocity` as their default command."""
         weights, frequency = self.codec.decode(latent)
+        frequency = frequency.clamp(*FREQUENCY_RANGE_HZ)
         template = Bundle(
             layers=self.shape.unflatten(weights[0].numpy()),
             gait_frequency_hz=float(frequency[0]),
@@ -206,7 +210,7 @@ class Generator(torch.nn.Module):
             replace(
                 template,
                 layers=self.shape.unflatten(w.numpy()),
-                gait_frequency_hz=float(f.clamp(0.5, 6.0)),
+                gait_frequency_hz=float(f),
                 provenance={**provenance, 'candidate': i},
             )
             for i, (w, f) in enumerate(zip(weights, frequency, strict=True))

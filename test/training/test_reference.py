@@ -8,7 +8,7 @@ from make_agent_ros.go2.kinematics import foot_positions
 from make_agent_ros.recording.gait import describe_gait
 from make_agent_ros.simulation.batch import BatchSimulation
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
-from make_agent_ros.training.behaviour import sample_styles
+from make_agent_ros.training.behaviour import FAMILIES, sample_styles
 from make_agent_ros.training.reference import reference_joint_pos, stance, swing_height
 
 DT = 0.02
@@ -32,7 +32,12 @@ def test_the_scripted_gait_has_the_style_that_was_asked_for(styles, monkeypatch)
     off = np.abs((gait.phase_offset - styles.offsets + 0.5) % 1.0 - 0.5)
     assert off.max() < 0.05
     np.testing.assert_allclose(gait.body_height_m, styles.body_height_m, atol=0.012)
-    np.testing.assert_allclose(gait.swing_height_m, styles.swing_height_m, atol=0.02)
+    # With all feet up at once nothing but the script keeps the trunk from falling, and the
+    # description, which knows that trunks fall, reads a higher swing.
+    grounded = styles.family != list(FAMILIES).index('pronk')
+    np.testing.assert_allclose(
+        gait.swing_height_m[grounded], styles.swing_height_m[grounded], atol=0.01
+    )
 
 
 def test_feet_swing_only_when_out_of_stance(styles):
