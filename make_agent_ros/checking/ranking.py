@@ -27,6 +27,8 @@ FALL_COST = 20.0
 """Cost of falling in every world: more than any style error can add."""
 VELOCITY_TOLERANCE_M_S = 0.15
 YAW_TOLERANCE_RAD_S = 0.3
+MAX_CALIBRATION = 0.2
+"""Largest correction of a command, m/s and rad/s; a larger bias is a fault to show, not to hide."""
 WORST = 4.0
 """Cost at which one axis stops counting, in tolerances."""
 
@@ -42,6 +44,9 @@ class Ranking:
     figures: dict[str, np.ndarray]
     """`falls` (share of worlds), `velocity_rmse_m_s`, `yaw_rmse_rad_s`, the axes of
     `gait_distance`, and `frequency_hz`, `body_height_m`, `swing_height_m`."""
+    command: np.ndarray
+    """Command at which each candidate moves at the velocity asked for, (P, 3): policies have a
+    tracking bias, which shows in the same rollouts and is taken off once."""
     seconds: float
     """Wall time of the ranking."""
 
@@ -109,7 +114,22 @@ def rank(
     cost = candidate_cost(figures)
     if progress is not None:
         progress(len(bundles), len(bundles))
-    return Ranking(int(np.argmin(cost)), cost, figures, time.perf_counter() - start)
+    calibrated = calibrated_command(log)
+    return Ranking(int(np.argmin(cost)), cost, figures, calibrated, time.perf_counter() - start)
+
+
+def calibrated_command(log: RolloutLog) -> np.ndarray:
+    """Return each policy's command less its velocity bias, (P, 3): vx, vy m/s, wz rad/s.
+
+    The bias is the median over the worlds in which it stayed up, at most `MAX_CALIBRATION`. A
+    policy that fell everywhere keeps its command, and so does one that was told to stand.
+    """
+    skip = round(SETTLE_S / log.control_dt_s)
+    command = log.command[:, 0, 0].astype(np.float64)
+    bias = (log.planar_velocity - log.command)[:, :, skip:].mean(axis=2)
+    bias = np.stack([_median_where(bias[..., i], ~log.fell, 0.0) for i in range(3)], axis=-1)
+    moving = np.abs(command).max(axis=1, keepdims=True) > 0.0
+    return command - moving * np.clip(bias, -MAX_CALIBRATION, MAX_CALIBRATION)
 
 
 def candidate_figures(log: RolloutLog, wanted: Gait) -> dict[str, np.ndarray]:

@@ -120,7 +120,8 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
         'candidates': len(bundles),
         'version': __version__,
     }
-    best = replace(best, provenance=provenance)
+    # The command at which it moves as fast as the prompt did.
+    best = replace(best, provenance=provenance, default_command=ranking.command[ranking.best])
     if config.require_check:
         clock.stage('check')
         best = _checked(best, prompt)  # last: the verdict names the digest of all before it

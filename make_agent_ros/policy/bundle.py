@@ -58,7 +58,7 @@ class Bundle:
     control_dt: float = CONTROL_DT_S
     """Policy period, s."""
     default_command: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    """The velocity that the prompt moved at: vx m/s, vy m/s, wz rad/s."""
+    """Command at which it moves as the prompt did: vx m/s, vy m/s, wz rad/s."""
     gait_frequency_hz: float = 0.0
     """Frequency of the `gait_clock` term; 0 when there is none."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -54,6 +54,10 @@ class GeneratorConfig:
     log_every: int = 100
 
 
+class TrainingError(ValueError):
+    """Training cannot go on; the message says what is missing."""
+
+
 class _Data:
     """The zoo and its prompts as tensors, with batches drawn reproducibly."""
 
@@ -62,6 +66,11 @@ class _Data:
         self.rng = np.random.default_rng([config.seed, 31])
         self.generator = torch.Generator().manual_seed(config.seed)
         walked = np.flatnonzero(prompts.valid.any(axis=1))
+        if not len(walked):
+            raise TrainingError(
+                f'none of the {len(zoo)} policies of the zoo walked for {config.prompt_s:g} s; '
+                'train the teacher longer, then the zoo again'
+            )
         self.usable = walked
         self.prompts = prompts
         self.weights = torch.from_numpy(zoo.weights)

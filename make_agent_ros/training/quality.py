@@ -258,7 +258,8 @@ def bench_quality(
     best = []
     for i, prompt in enumerate(held_out.prompts):
         pool = generator.sample(prompt, config.candidates, seed=i, allow_novel=True)
-        best.append(pool[rank(pool, prompt, seed=i).best])
+        ranking = rank(pool, prompt, seed=i)
+        best.append(replace(pool[ranking.best], default_command=ranking.command[ranking.best]))
         say(i + 1, total, 'ranking')
     methods[f'best_of_{config.candidates}'] = best
     result: dict[str, float] = {'prompts': n, 'worlds': config.worlds, 'seconds': config.seconds}

@@ -11,7 +11,7 @@ import torch
 
 from make_agent_ros.generator import Generator
 from make_agent_ros.training.behaviour import Split
-from make_agent_ros.training.generator import GeneratorConfig, train_generator
+from make_agent_ros.training.generator import GeneratorConfig, TrainingError, train_generator
 from make_agent_ros.training.main import StageError, main
 from make_agent_ros.training.teacher import Teacher, TeacherConfig, train_teacher
 from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo, ZooConfig, build_zoo
@@ -69,9 +69,23 @@ def test_students_differ_from_their_common_base_and_from_each_other(run):
     assert np.linalg.norm(zoo.weights[0] - zoo.weights[1]) > 0.01
 
 
-def test_a_generator_trains_saves_and_samples_reproducibly(run):
-    trained = train_generator(run, GENERATOR)
-    loaded = Generator.load(run / 'generator')
+@pytest.fixture
+def crouching(run, tmp_path):
+    """A run whose policies do not fall: barely trained students would."""
+    zoo = Zoo.load(run / 'zoo_training.safetensors')
+    weights = 0.02 * np.random.default_rng(0).standard_normal(zoo.weights.shape)
+    replace(zoo, weights=weights.astype(np.float32)).save(tmp_path / 'zoo_training.safetensors')
+    return tmp_path
+
+
+def test_a_zoo_that_cannot_walk_is_refused_in_words(run):
+    with pytest.raises(TrainingError, match='train the teacher longer'):
+        train_generator(run, replace(GENERATOR, prompt_s=6.0))
+
+
+def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
+    trained = train_generator(crouching, GENERATOR)
+    loaded = Generator.load(crouching / 'generator')
     embedding = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
     draws = [
         model.flow.sample(embedding, generator=torch.Generator().manual_seed(1))
@@ -79,7 +93,7 @@ def test_a_generator_trains_saves_and_samples_reproducibly(run):
     ]
     torch.testing.assert_close(draws[1], draws[2])
     torch.testing.assert_close(draws[0], draws[1], atol=0.05, rtol=0.05)  # stored in half
-    assert (run / 'generator.csv').read_text().startswith('stage,update,figure,value')
+    assert (crouching / 'generator.csv').read_text().startswith('stage,update,figure,value')
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
