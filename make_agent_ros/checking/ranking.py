@@ -28,7 +28,7 @@ FALL_COST = 20.0
 VELOCITY_TOLERANCE_M_S = 0.15
 YAW_TOLERANCE_RAD_S = 0.3
 MAX_CALIBRATION = 0.2
-"""Largest correction of a command, m/s and rad/s; a larger bias is a fault to show, not to hide."""
+"""Largest correction of a command, m/s and rad/s; a larger bias is a fault to show."""
 WORST = 4.0
 """Cost at which one axis stops counting, in tolerances."""
 

@@ -68,6 +68,25 @@ def test_the_same_seed_gives_the_same_ranking(candidates, ranking):
     np.testing.assert_array_equal(again.cost, ranking.cost)
 
 
+def test_the_command_is_corrected_by_the_bias_that_the_policy_showed():
+    trot = trot_bundle(3.0, 0.3)
+    prompt = recorded(trot)
+    ranking = rank([trot], prompt, seed=3, worlds=3, seconds=5.0, push_m_s=0.0)
+    worlds = randomised_worlds(3, 3)
+    told, corrected = (
+        rollout([trot], worlds, command[None], 5.0, seed=3)
+        for command in (trot.default_command, ranking.command[0])
+    )
+    bias = [
+        log.planar_velocity[0, :, 50:, 0].mean() - trot.default_command[0]
+        for log in (told, corrected)
+    ]
+    if trot.observation_names.count('command'):
+        assert abs(bias[1]) < abs(bias[0])
+    shift = ranking.command[0, 0] - trot.default_command[0]
+    assert shift == pytest.approx(np.clip(-bias[0], -0.2, 0.2), abs=0.05)
+
+
 def test_the_table_lists_every_candidate_once_best_first(ranking):
     rows = ranking.table()
     assert sorted(row['candidate'] for row in rows) == [0, 1, 2, 3, 4]
