@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -138,6 +139,8 @@ def train_generator(
     """
     zoo = Zoo.load(folder / 'zoo_training.safetensors')
     started = time.monotonic()
+    before = folder / 'generator' / 'generator.json'
+    spent_s = json.loads(before.read_text())['info']['seconds'] if before.exists() else 0.0
     prompts = record_prompts(
         zoo.bundles(), zoo.behaviours, config.prompt_s, config.seed, config.takes
     )
@@ -160,7 +163,7 @@ def train_generator(
     model.info = {
         'config': asdict(config),
         'zoo': {'policies': len(zoo), 'sha256': digest},
-        'seconds': round(time.monotonic() - started, 1),
+        'seconds': round(spent_s + time.monotonic() - started, 1),
         'figures': trainer.latest,
     }
     model.info['digest'] = _digest(model)
@@ -326,7 +329,8 @@ def _set_novelty(model: Generator, data: _Data) -> None:
     distances = []
     for take in range(1, data.prompts.valid.shape[1]):
         valid = torch.from_numpy(data.prompts.valid[ids, take])
-        distance = torch.cdist(embed(take), known)
+        # Root of the mean over the embedding's values, as `Generator.novelty` measures.
+        distance = torch.cdist(embed(take), known) / known.shape[1] ** 0.5
         distance.fill_diagonal_(torch.inf)  # the behaviour itself does not count as known
         distances.append(distance.min(dim=1).values[valid])
     model.novelty_threshold = torch.quantile(torch.cat(distances), 0.995)

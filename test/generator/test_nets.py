@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,20 @@ def test_a_novel_prompt_is_refused_with_its_distance_unless_allowed(generator):
     with pytest.raises(NovelPromptError, match=r'distance \d+\.\d+, expected below 0\.00'):
         generator.sample(trajectory(), 2)
     assert len(generator.sample(trajectory(), 2, allow_novel=True)) == 2
+
+
+def test_the_shipped_generator_refuses_noise_and_stillness():
+    shipped = Generator.load()
+    shaking = trajectory()
+    still = replace(
+        shaking, base_ang_vel=np.zeros((200, 3)), joint_pos=np.zeros((200, 12)),
+        joint_vel=np.zeros((200, 12)),
+    )  # fmt: skip
+    for prompt in (shaking, still):
+        distance, threshold = shipped.novelty(prompt)
+        assert distance > threshold
+        with pytest.raises(NovelPromptError):
+            shipped.sample(prompt, 1)
 
 
 def test_a_saved_generator_loads_from_its_folder(generator, tmp_path):
