@@ -13,14 +13,19 @@ SIMULATION = ['mujoco>=3.2', 'joblib>=1.3']
 GENERATION = ['torch>=2.2', 'safetensors>=0.4']
 REPORTS = ['matplotlib>=3.8', 'imageio>=2.33', 'imageio-ffmpeg>=0.5']
 TRAINING = ['rsl-rl-lib>=5.0', 'tensordict>=0.7', 'tensorboard>=2.15', 'tyro>=0.9']
-PHYSX = ['sapien>=3.0', 'transforms3d>=0.4', 'lxml>=5']
+SAPIEN_NEEDS = [
+    # What SAPIEN's wheel asks for, less OpenCV, which nothing here uses.
+    'transforms3d>=0.4', 'lxml>=5', 'requests>=2.28', 'networkx>=3', 'pyperclip>=1.8',
+    'importlib_resources>=5',
+]  # fmt: skip
+PHYSX = ['sapien>=3.0', *SAPIEN_NEEDS]
 ROS = [
     # rclpy as wheels, for machines without a ROS 2 installation; elsewhere ROS 2 brings its own.
     'ros-rclpy', 'ros-rmw-fastrtps-cpp', 'ros-sensor-msgs', 'ros-std-msgs', 'ros-std-srvs',
     'ros-geometry-msgs', 'ros-nav-msgs', 'ros-diagnostic-msgs', 'ros-rosgraph-msgs',
 ]  # fmt: skip
 TESTS = [
-    'transforms3d>=0.4', 'lxml>=5',  # with sapien, which make setup installs without OpenCV
+    *SAPIEN_NEEDS,  # make setup installs sapien itself without its dependencies
     'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'hypothesis>=6.100',
     'onnxruntime>=1.18', 'ruff>=0.17', 'mypy>=2.0', 'types-PyYAML',
 ]  # fmt: skip

@@ -104,6 +104,8 @@ class GeneratorNode(Node):
 def main() -> None:
     """Run the node until Ctrl-C or SIGTERM."""
     os.nice(NICENESS)
+    # Threads that spin while they wait would burn the cores that they wait for.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     rclpy.init()
     executor = MultiThreadedExecutor(num_threads=2)
     try:

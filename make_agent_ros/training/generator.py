@@ -318,7 +318,7 @@ def _set_novelty(model: Generator, data: _Data) -> None:
     """Store the training embeddings and the distance that unseen windows stay under."""
     model.eval()
     ids = data.usable
-    rows = np.arange(200)
+    rows = np.arange(min(200, data.prompts.features.shape[2]))
 
     def embed(take: int) -> torch.Tensor:
         window = data.prompts.features[ids[:, None], take, rows].astype(np.float32)
@@ -333,4 +333,9 @@ def _set_novelty(model: Generator, data: _Data) -> None:
         distance = torch.cdist(embed(take), known) / known.shape[1] ** 0.5
         distance.fill_diagonal_(torch.inf)  # the behaviour itself does not count as known
         distances.append(distance.min(dim=1).values[valid])
+    if not sum(len(d) for d in distances):
+        raise TrainingError(
+            'no policy of the zoo walked in a second take, so nothing tells how far prompts of a '
+            'known behaviour are apart; train the teacher longer, or take more takes'
+        )
     model.novelty_threshold = torch.quantile(torch.cat(distances), 0.995)

@@ -34,7 +34,7 @@ class PromptData:
 def record_prompts(
     bundles: Sequence[Bundle], behaviours: BehaviourSet, seconds: float, seed: int, takes: int = 4
 ) -> PromptData:
-    """Walk every policy `takes` times, each in another world and at another velocity.
+    """Walk every policy `takes` times, each take in another world and at another velocity.
 
     Args:
         bundles: policy of each behaviour.
@@ -66,7 +66,7 @@ def _walking_commands(rng: np.random.Generator, n: int) -> np.ndarray:
 def _walk(
     bundles: Sequence[Bundle], command: np.ndarray, seconds: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One take of every policy, each in a world of its own draw."""
+    """One take of every policy; each 256 of them share one randomised world."""
     skip = round(SETTLE_S * RATE_HZ)
     found = []
     for start in range(0, len(bundles), 256):
