@@ -24,10 +24,9 @@ from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.generator.embedding import info_nce
 from make_agent_ros.generator.model import Generator, GeneratorSizes
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
+from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import PromptData, record_prompts
 from make_agent_ros.training.zoo import Zoo
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _action_loss(
 
 
 def train_generator(
-    folder: Path, config: GeneratorConfig, progress: Progress | None = None
+    folder: Path, config: GeneratorConfig, progress: Report | None = None
 ) -> Generator:
     """Fit the generator to the zoo in `folder`, or go on fitting it.
 

@@ -24,10 +24,9 @@ from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
+from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
 from make_agent_ros.training.zoo import Zoo
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def bench_quality(
     folder: Path,
     generator: Generator,
     config: QualityConfig | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> dict[str, float]:
     """Measure the ladder on held-out behaviours.
 

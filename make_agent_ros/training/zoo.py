@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,12 +28,11 @@ from make_agent_ros.training.behaviour import (
     sample_styles,
 )
 from make_agent_ros.training.env import EnvConfig, StyleEnv
+from make_agent_ros.training.progress import Report
 from make_agent_ros.training.teacher import Teacher
 
 POLICY_SHAPE = MlpShape(sum(TERM_SIZES[t] for t in POLICY_TERMS), (64, 64), len(JOINT_NAMES))
 """47-64-64-12: what the generator makes, 8,012 weights."""
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -286,7 +284,7 @@ def distil(
 
 
 def build_zoo(
-    folder: Path, config: ZooConfig, split: Split, progress: Progress | None = None
+    folder: Path, config: ZooConfig, split: Split, progress: Report | None = None
 ) -> Zoo:
     """Train the zoo of both sides of the split; chunks already on disk are kept.
 
