@@ -257,7 +257,7 @@ def train(
 @verb
 def bench(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help='controller, generator or quality.')] = '',
+    what: Annotated[str, typer.Argument(help='controller, generator, quality or sim.')] = '',
     json: JsonFile = None,
     load: Annotated[bool, typer.Option(help='controller: also with every core busy.')] = False,
     seconds: Annotated[float, typer.Option(help='controller: per measurement.')] = 30.0,
@@ -266,15 +266,20 @@ def bench(
     if not what or what.startswith('-'):
         typer.echo(context.get_help())
         return
-    if what not in ('controller', 'generator', 'quality'):
+    if what not in ('controller', 'generator', 'quality', 'sim'):
         raise _fail(
-            f'nothing to measure called {what!r}; there are controller, generator, quality'
+            f'nothing to measure called {what!r}; there are controller, generator, quality, sim'
         )
     if what == 'controller':
         from make_agent_ros.nodes.bench.controller import run_bench, table
 
         figures = run_bench(None, load=load, duration_s=seconds)
         typer.echo(table(figures))
+    elif what == 'sim':
+        from make_agent_ros.checking.benchmark import bench_simulation
+
+        figures = bench_simulation()
+        typer.echo('\n'.join(f'{name:>20} {value:.4g}' for name, value in figures.items()))
     else:
         from make_agent_ros.training import bench as run
 
