@@ -67,6 +67,47 @@ class RolloutLog:
         return replace(self, **arrays)
 
 
+class Logbook:
+    """Writes a `RolloutLog` while a batch runs: P x W robots over T steps."""
+
+    def __init__(self, sim: BatchSimulation, steps: int) -> None:
+        """Reserve T = `steps` rows for every robot of the batch."""
+        self._sim, self._dt, self._t = sim, sim.control_dt_s, 0
+        sizes = {
+            'quat_wxyz': 4, 'base_ang_vel': 3, 'joint_pos': 12, 'joint_vel': 12,
+            'joint_torque': 12, 'action': 12, 'command': 3, 'planar_velocity': 3,
+            'base_position': 3,
+        }  # fmt: skip
+        n = sim.size
+        self._log = {name: np.zeros((n, steps, size), np.float32) for name, size in sizes.items()}
+        self._log['base_height'] = np.zeros((n, steps), np.float32)
+        self._log['foot_contact'] = np.zeros((n, steps, 4), bool)
+        self._alive = np.full(n, steps)
+
+    def write(self, target: np.ndarray, command: np.ndarray, fallen: np.ndarray) -> None:
+        """Note one control step: joint targets (B, 12), commands (B, 3), fallen (B,) bool."""
+        sim, log, t = self._sim, self._log, self._t
+        self._alive = np.where(fallen, np.minimum(self._alive, t), self._alive)
+        log['quat_wxyz'][:, t] = sim.qpos[:, 3:7]
+        log['base_ang_vel'][:, t] = sim.qvel[:, 3:6]
+        log['joint_pos'][:, t] = sim.qpos[:, 7:]
+        log['joint_vel'][:, t] = sim.qvel[:, 6:]
+        log['joint_torque'][:, t] = sim.last_torque
+        log['action'][:, t] = target
+        log['command'][:, t] = command
+        log['planar_velocity'][:, t, :2] = sim.yaw_frame_velocity
+        log['planar_velocity'][:, t, 2] = sim.qvel[:, 5]
+        log['base_position'][:, t] = sim.qpos[:, :3]
+        log['base_height'][:, t] = sim.base_height
+        log['foot_contact'][:, t] = sim.foot_contact
+        self._t += 1
+
+    def finish(self, grid: tuple[int, int]) -> RolloutLog:
+        """Return the log with the batch folded to (P, W)."""
+        shaped = {name: a.reshape(*grid, *a.shape[1:]) for name, a in self._log.items()}
+        return RolloutLog(self._dt, steps_alive=self._alive.reshape(grid), **shaped)
+
+
 class _Group:
     """Policies of one MLP shape and one observation layout, evaluated together."""
 
@@ -215,19 +256,11 @@ class _Roller:
         sim.reset(np.arange(sim.size), pose, np.full(sim.size, START_HEIGHT_M), np.zeros(sim.size))
 
     def run(self, steps: int, push_m_s: float, push_period_s: float) -> RolloutLog:
-        sim, n = self.sim, self.sim.size
-        sizes = {
-            'quat_wxyz': 4, 'base_ang_vel': 3, 'joint_pos': 12, 'joint_vel': 12,
-            'joint_torque': 12, 'action': 12, 'command': 3, 'planar_velocity': 3,
-            'base_position': 3,
-        }  # fmt: skip
-        log = {name: np.zeros((n, steps, size), np.float32) for name, size in sizes.items()}
-        log['base_height'] = np.zeros((n, steps), np.float32)
-        log['foot_contact'] = np.zeros((n, steps, 4), bool)
-        alive = np.full(n, steps)
+        sim = self.sim
+        logbook = Logbook(sim, steps)
         dt = sim.control_dt_s
-        cycles = np.zeros(n)
-        target = np.zeros((n, 12))
+        cycles = np.zeros(sim.size)
+        target = np.zeros((sim.size, 12))
         for t in range(steps):
             state = sim.observe()
             command = np.repeat(self.commands[:, t], self.n_worlds, axis=0)
@@ -246,22 +279,8 @@ class _Roller:
             sim.step(np.clip(target, -6.0, 6.0))
             cycles += self.frequency * dt
             self._push(push_m_s, dt / push_period_s)
-            alive = np.where(sim.fallen(), np.minimum(alive, t), alive)
-            log['quat_wxyz'][:, t] = sim.qpos[:, 3:7]
-            log['base_ang_vel'][:, t] = sim.qvel[:, 3:6]
-            log['joint_pos'][:, t] = sim.qpos[:, 7:]
-            log['joint_vel'][:, t] = sim.qvel[:, 6:]
-            log['joint_torque'][:, t] = sim.last_torque
-            log['action'][:, t] = target
-            log['command'][:, t] = command
-            log['planar_velocity'][:, t, :2] = sim.yaw_frame_velocity
-            log['planar_velocity'][:, t, 2] = sim.qvel[:, 5]
-            log['base_position'][:, t] = sim.qpos[:, :3]
-            log['base_height'][:, t] = sim.base_height
-            log['foot_contact'][:, t] = sim.foot_contact
-        grid = (self.n_policies, self.n_worlds)
-        shaped = {name: a.reshape(*grid, *a.shape[1:]) for name, a in log.items()}
-        return RolloutLog(dt, steps_alive=alive.reshape(grid), **shaped)
+            logbook.write(target, command, sim.fallen())
+        return logbook.finish((self.n_policies, self.n_worlds))
 
     def _push(self, push_m_s: float, probability: float) -> None:
         if push_m_s <= 0.0:

@@ -107,7 +107,10 @@ def nominal_duty(family: np.ndarray, frequency_hz: np.ndarray) -> np.ndarray:
 
 
 def sample_styles(
-    rng: np.random.Generator, n: int, families: Sequence[str] | np.ndarray | None = None
+    rng: np.random.Generator,
+    n: int,
+    families: Sequence[str] | np.ndarray | None = None,
+    frequency_share: np.ndarray | None = None,
 ) -> Styles:
     """Draw styles uniformly.
 
@@ -115,6 +118,8 @@ def sample_styles(
         rng: source of randomness.
         n: how many.
         families: names to draw from, or one family index per style; all families if omitted.
+        frequency_share: place of each style in the range of frequencies, 0..1, shape (n,); drawn
+            if omitted.
     """
     if isinstance(families, np.ndarray):
         family = families
@@ -123,6 +128,9 @@ def sample_styles(
         choice = [names.index(name) for name in (families or names)]
         family = np.array(choice)[rng.integers(len(choice), size=n)]
     drawn = {name: rng.uniform(low, high, n) for name, (low, high) in RANGES.items()}
+    if frequency_share is not None:
+        low, high = RANGES['frequency_hz']
+        drawn['frequency_hz'] = low + (high - low) * frequency_share
     jitter = rng.uniform(-OFFSET_JITTER, OFFSET_JITTER, (n, 4))
     jitter[:, 0] = 0.0
     offsets = (np.array(list(FAMILIES.values()))[family] + jitter) % 1.0
@@ -138,7 +146,7 @@ def sample_commands(rng: np.random.Generator, n: int) -> np.ndarray:
     command[kind < 0.30, 1:] = 0.0
     command[(kind >= 0.30) & (kind < 0.40), 1] = 0.0
     command[(kind >= 0.40) & (kind < 0.47), ::2] = 0.0
-    command[kind > 0.90] = 0.0
+    command[kind > 0.85] = 0.0
     return command
 
 

@@ -39,6 +39,7 @@ REWARDS: dict[str, float] = {
     'drift': -0.5,
     'contact': -2.0,
     'height': -30.0,
+    'mean_height': -4.0,
     'tilt': -5.0,
     'bounce': -0.5,
     'wobble': -0.03,
@@ -117,6 +118,7 @@ class StyleEnv:
         self.action = np.zeros((n, 12))
         self.previous_action = np.zeros((n, 12))
         self.mean_velocity = np.zeros((n, 3))
+        self.mean_height = np.zeros(n)
         self.reset(ids)
         self.steps[:] = self.rng.integers(0, self.max_steps, n)
         self.observe()
@@ -143,6 +145,7 @@ class StyleEnv:
         self.action[ids] = np.where(standing[:, None], 0.0, reference_action(pose, ACTION_SCALE))
         self.previous_action[ids] = self.action[ids]
         self.mean_velocity[ids] = np.where(standing[:, None], 0.0, command)
+        self.mean_height[ids] = styles.body_height_m
         self.steps[ids] = 0
 
     def observe(self) -> None:
@@ -206,8 +209,9 @@ class StyleEnv:
         self.steps += 1
         velocity = np.concatenate((self.sim.yaw_frame_velocity, self.sim.qvel[:, 5:6]), axis=1)
         # Averaged over about a gait cycle, so that the sway within a cycle is no error.
-        window = self.dt * np.minimum(self.styles.frequency_hz, 4.0)[:, None] * 0.8
-        self.mean_velocity += window * (velocity - self.mean_velocity)
+        window = self.dt * np.minimum(self.styles.frequency_hz, 4.0) * 0.8
+        self.mean_velocity += window[:, None] * (velocity - self.mean_velocity)
+        self.mean_height += window * (self.sim.base_height - self.mean_height)
         fallen = self.sim.fallen()
         timed_out = (self.steps >= self.max_steps) & ~fallen
         reward = self._reward(velocity, older)
@@ -262,6 +266,7 @@ class StyleEnv:
             'drift': np.linalg.norm(mean_error[:, :2], axis=1) + 0.3 * np.abs(mean_error[:, 2]),
             'contact': 1.0 - (sim.foot_contact == desired).mean(axis=1),
             'height': (sim.base_height - styles.body_height_m) ** 2,
+            'mean_height': np.abs(self.mean_height - styles.body_height_m),
             'tilt': (1.0 - 0.8 * aerial * walking) * gravity[:, 0] ** 2 + gravity[:, 1] ** 2,
             'bounce': (1.0 - aerial * walking) * sim.qvel[:, 2] ** 2,
             'wobble': sim.qvel[:, 3] ** 2 + (1.0 - 0.8 * aerial) * sim.qvel[:, 4] ** 2,

@@ -17,6 +17,8 @@ from make_agent_ros.training.behaviour import BehaviourSet, feasible, moving, sa
 
 SETTLE_S = 1.5
 """Left out at the start: the step from standing to walking is no steady gait."""
+SHARE = 32
+"""Policies per randomised world: few enough for many worlds, enough for a batch to pay."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ def _walking_commands(rng: np.random.Generator, n: int) -> np.ndarray:
 def _walk(
     bundles: Sequence[Bundle], command: np.ndarray, seconds: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One take of every policy; each 256 of them share one randomised world."""
+    """One take of every policy; each `SHARE` of them share one randomised world."""
     skip = round(SETTLE_S * RATE_HZ)
     found = []
-    for start in range(0, len(bundles), 256):
-        rows = slice(start, start + 256)
+    for start in range(0, len(bundles), SHARE):
+        rows = slice(start, start + SHARE)
         worlds = randomised_worlds(1, seed * 1009 + start)
         log = rollout(
             bundles[rows], worlds, command[rows], seconds + SETTLE_S, seed=seed, push_m_s=0.2

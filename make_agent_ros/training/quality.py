@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,12 @@ from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import randomised_worlds
-from make_agent_ros.simulation.rollout import rollout
+from make_agent_ros.simulation.rollout import RolloutLog, rollout
+from make_agent_ros.training.behaviour import FAMILIES, BehaviourSet
+from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
+from make_agent_ros.training.teacher import Teacher
 from make_agent_ros.training.zoo import Zoo
 
 
@@ -99,7 +102,7 @@ def measure(
     Policies are walked in groups, so that memory stays small.
     """
     worlds = randomised_worlds(config.worlds, config.seed)
-    rows: list[list[np.ndarray]] = []
+    rows: list[Figures] = []
     group = max(1, 512 // config.worlds)
     for start in range(0, len(bundles), group):
         ids = slice(start, start + group)
@@ -111,30 +114,42 @@ def measure(
             push_m_s=config.push_m_s,
             seed=config.seed,
         )
-        planar, turning = velocity_rmse(
-            log.planar_velocity,
-            log.command,
-            log.control_dt_s,
-            steps_alive=log.steps_alive,
-            skip_s=SETTLE_S,
-        )
-        skip = round(SETTLE_S / log.control_dt_s)
-        steady = slice(skip, skip + round(8.0 / log.control_dt_s))
-        gait = describe_gait(
-            log.joint_pos[:, :, steady],
-            projected_gravity(log.quat_wxyz[:, :, steady]),
-            1.0 / log.control_dt_s,
-        )
-        distance = gait_distance(gait, prompts[ids][:, None])
-        names = ('frequency_rel', 'phase_cycles', 'height_m', 'swing_m')
-        rows.append([log.fell, planar, turning, *(distance[name] for name in names)])
+        rows.append(judge(log, prompts[ids]))
         if progress:
             progress(min(1.0, (start + group) / len(bundles)))
-    return Figures(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    return Figures(*(np.concatenate([getattr(r, f.name) for r in rows]) for f in fields(Figures)))
 
 
-def summarise(figures: Figures, name: str, limits: Limits) -> dict[str, float]:
-    """Return flat figures `<what>.<name>`; a prompt counts when 9 of 10 worlds do."""
+def judge(log: RolloutLog, prompts: Gait) -> Figures:
+    """Compare P policies in W worlds with the gaits that their prompts (P,) show."""
+    planar, turning = velocity_rmse(
+        log.planar_velocity,
+        log.command,
+        log.control_dt_s,
+        steps_alive=log.steps_alive,
+        skip_s=SETTLE_S,
+    )
+    skip = round(SETTLE_S / log.control_dt_s)
+    steady = slice(skip, skip + round(8.0 / log.control_dt_s))
+    gait = describe_gait(
+        log.joint_pos[:, :, steady],
+        projected_gravity(log.quat_wxyz[:, :, steady]),
+        1.0 / log.control_dt_s,
+    )
+    distance = gait_distance(gait, prompts[:, None])
+    names = ('frequency_rel', 'phase_cycles', 'height_m', 'swing_m')
+    return Figures(log.fell, planar, turning, *(distance[name] for name in names))
+
+
+def summarise(figures: Figures, name: str, limits: Limits, family: np.ndarray) -> dict[str, float]:
+    """Return flat figures `<what>.<name>`; a prompt counts when 9 of 10 worlds do.
+
+    Args:
+        figures: of P policies in W worlds.
+        name: of the method.
+        limits: of what counts.
+        family: index into `FAMILIES` of each prompt, shape (P,); shares are given for each too.
+    """
     n = len(figures.fell)
     result: dict[str, float] = {}
     for what, ok in (
@@ -150,6 +165,8 @@ def summarise(figures: Figures, name: str, limits: Limits) -> dict[str, float]:
             f'{what}.{name}.high': high,
             f'{what}_rollouts.{name}': float(ok.mean()),
         }
+        for k in np.unique(family):
+            result[f'{what}.{name}.{list(FAMILIES)[k]}'] = float(share[family == k].mean())
     alive = ~figures.fell
     for what in ('velocity_rmse', 'yaw_rate_rmse', 'frequency_rel', 'phase_cycles', 'height_m'):
         values = getattr(figures, what)[alive]
@@ -172,8 +189,10 @@ class HeldOut:
         n = min(config.prompts, len(zoo))
         self.config = config
         self.bundles = zoo.bundles(list(range(n)))
-        self.commands = zoo.behaviours.default_command[:n]
-        self.family = zoo.behaviours.styles.family[:n]
+        self.behaviours = BehaviourSet(
+            zoo.behaviours.styles[:n], zoo.behaviours.default_command[:n]
+        )
+        self.commands = self.behaviours.default_command
         worlds = randomised_worlds(4, config.seed + 1)
         log = rollout(
             self.bundles, worlds, self.commands, SETTLE_S + config.prompt_s + 0.5,
@@ -253,7 +272,7 @@ def bench_quality(
     methods = candidates(
         generator, held_out, Zoo.load(folder / 'zoo_training.safetensors'), held_out_zoo
     )
-    total = n + len(methods) + 1
+    total = n + len(methods) + 2
     best = []
     for i, prompt in enumerate(held_out.prompts):
         pool = generator.sample(prompt, config.candidates, seed=i, allow_novel=True)
@@ -266,10 +285,17 @@ def bench_quality(
         # Every policy is told its own default command: what it took from the prompt.
         commands = np.stack([b.default_command for b in bundles])
         figures = measure(bundles, commands, held_out.gait, config)
-        result |= summarise(figures, name, limits)
+        result |= summarise(figures, name, limits, held_out.behaviours.styles.family)
         say(n + k + 1, total, name)
         off = np.linalg.norm((commands - held_out.commands)[:, :2], axis=1)
         result[f'prompt_velocity_error.{name}'] = float(np.median(off))
+    log = teacher_rollout(
+        Teacher.load(folder), held_out.behaviours, config.worlds, config.seconds, config.seed,
+        config.push_m_s,
+    )  # fmt: skip
+    figures = judge(log, held_out.gait)
+    result |= summarise(figures, 'teacher', limits, held_out.behaviours.styles.family)
+    say(total, total, 'teacher')
     return result
 
 

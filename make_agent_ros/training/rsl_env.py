@@ -10,6 +10,9 @@ from tensordict import TensorDict
 from make_agent_ros.training.behaviour import FAMILIES, sample_commands, sample_styles
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 
+FREQUENCY_BANDS = 5
+"""Equal parts of the range of step frequencies, each with its own environments."""
+
 
 class RslEnv(VecEnv):
     """`StyleEnv` behind rsl-rl's interface; an action is a residual on the reference gait."""
@@ -20,22 +23,31 @@ class RslEnv(VecEnv):
         self.device = 'cpu'
         self.cfg = config
         rng = np.random.default_rng(config.seed + 1)
-        # The family stays with the environment: resampled at each reset, the one that falls
-        # would get almost no samples.
-        weights = np.array([0.26, 0.26, 0.26, 0.22])
+        # Family and band of frequency stay with the environment: resampled at each reset, the
+        # gaits that fall would get almost no samples.
+        weights = np.array([0.24, 0.28, 0.26, 0.22])
         self.family = np.repeat(
             np.arange(len(FAMILIES)), np.ceil(weights * config.envs).astype(int)
         )
         self.family = rng.permutation(self.family[: config.envs])
+        self.band = np.zeros(config.envs, dtype=int)
+        for k in range(len(FAMILIES)):
+            mine = np.flatnonzero(self.family == k)
+            self.band[mine] = np.arange(len(mine)) % FREQUENCY_BANDS
         self.command_range = 1.0
         self.env = StyleEnv(
             config,
-            lambda ids: sample_styles(rng, len(ids), self.family[ids]),
+            lambda ids: sample_styles(
+                rng,
+                len(ids),
+                self.family[ids],
+                (self.band[ids] + rng.random(len(ids))) / FREQUENCY_BANDS,
+            ),
             lambda ids: self.command_range * sample_commands(rng, len(ids)),
         )
         self.max_episode_length = self.env.max_steps
-        self.falls = np.zeros(len(FAMILIES))
-        self.family_steps = np.zeros(len(FAMILIES))
+        self.falls = np.zeros((len(FAMILIES), FREQUENCY_BANDS))
+        self.group_steps = np.zeros_like(self.falls)
 
     @property
     def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
@@ -54,8 +66,8 @@ class RslEnv(VecEnv):
         """Apply residuals (B, 12); see `rsl_rl.env.VecEnv.step`."""
         residual = np.clip(actions.numpy().astype(np.float64), -4.0, 4.0)
         reward, fallen, timed_out = self.env.step(self.env.reference + residual)
-        self.falls += np.bincount(self.family, fallen, len(self.falls))
-        self.family_steps += np.bincount(self.family, minlength=len(self.falls))
+        np.add.at(self.falls, (self.family, self.band), fallen)
+        np.add.at(self.group_steps, (self.family, self.band), 1)
         done = torch.from_numpy(fallen | timed_out)
         return (
             self.get_observations(),
@@ -65,8 +77,8 @@ class RslEnv(VecEnv):
         )
 
     def falls_per_10s(self) -> np.ndarray:
-        """Return falls per 10 robot-seconds since the last call, by family, shape (4,)."""
-        rate = self.falls / np.maximum(self.family_steps, 1) * (10.0 / self.env.dt)
+        """Return falls per 10 robot-seconds since the last call, (4 families, 5 bands)."""
+        rate = self.falls / np.maximum(self.group_steps, 1) * (10.0 / self.env.dt)
         self.falls[:] = 0
-        self.family_steps[:] = 0
+        self.group_steps[:] = 0
         return rate

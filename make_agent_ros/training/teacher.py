@@ -24,21 +24,25 @@ from make_agent_ros.training.env import EnvConfig
 from make_agent_ros.training.rsl_env import RslEnv
 from make_agent_ros.training.symmetry import MirrorAugmentation, append_mirrored
 
+NOMINAL_START = 0.2
+"""Share of episodes that start at rest in the nominal pose, as policies start on a robot."""
+
 
 @dataclass(frozen=True)
 class TeacherConfig:
     """What `make-agent train teacher` takes."""
 
-    iterations: int = 1500
+    iterations: int = 1300
     """PPO iterations of 24 steps in every environment."""
     envs: int = 512
     seed: int = 1
     steps: int = 24
     checkpoint_every: int = 25
     """Iterations between checkpoints; a run that was stopped goes on from the last."""
-    std: tuple[float, float] = (0.35, 0.18)
+    std: tuple[float, float] = (0.35, 0.22)
     """Largest standard deviation of exploration until the assist ends, and at the end. Left to
-    itself it grows, and the teacher learns to survive its own noise in place of a clean gait."""
+    itself it grows, and the teacher learns to survive its own noise in place of a clean gait; at
+    0.1 the teacher no longer learns what to do beside its path, and students fall there."""
     assist_end: float = 0.35
     """Share of the run after which there is no assist left and pushes have full strength."""
 
@@ -138,7 +142,7 @@ def train_teacher(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    env = RslEnv(EnvConfig(envs=config.envs, seed=config.seed))
+    env = RslEnv(EnvConfig(envs=config.envs, seed=config.seed, nominal_start=NOMINAL_START))
     algorithm = make_algorithm(env, config)
     first, spent_s = 0, 0.0
     if (folder / 'teacher.json').exists():
@@ -199,13 +203,14 @@ def _log(
     }
     for k, name in enumerate(FAMILIES):
         mine = env.family == k
-        row[f'falls_per_10s_{name}'] = round(float(falls[k]), 4)
+        row[f'falls_per_10s_{name}'] = round(float(falls[k].mean()), 4)
+        row[f'falls_per_10s_{name}_slow'] = round(float(falls[k, 0]), 4)
         row[f'vx_error_{name}'] = round(float(error[mine, 0].mean()), 4)
         row[f'vy_error_{name}'] = round(float(error[mine, 1].mean()), 4)
         row[f'wz_error_{name}'] = round(float(error[mine, 2].mean()), 4)
         contact = env.env.terms['contact'][mine]
         row[f'contact_match_{name}'] = round(1.0 - float(contact.mean()), 4)
-        row[f'height_rmse_{name}'] = round(float(np.sqrt(env.env.terms['height'][mine].mean())), 4)
+        row[f'height_error_{name}'] = round(float(env.env.terms['mean_height'][mine].mean()), 4)
     path = folder / 'teacher.csv'
     new = not path.exists()
     with path.open('a', newline='') as file:
@@ -213,5 +218,6 @@ def _log(
         if new:
             writer.writeheader()
         writer.writerow(row)
-    falls_text = ' '.join(f'{name} {f:.2f}' for name, f in zip(FAMILIES, falls, strict=True))
+    rates = falls.mean(axis=1)
+    falls_text = ' '.join(f'{name} {f:.2f}' for name, f in zip(FAMILIES, rates, strict=True))
     return f'reward {row["reward_per_s"]:.2f}/s, falls per 10 s: {falls_text}'

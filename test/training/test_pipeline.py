@@ -10,30 +10,12 @@ import pytest
 import torch
 
 from make_agent_ros.generator import Generator
-from make_agent_ros.training.behaviour import Split
-from make_agent_ros.training.generator import GeneratorConfig, TrainingError, train_generator
+from make_agent_ros.training.generator import TrainingError, train_generator
 from make_agent_ros.training.main import StageError, main
-from make_agent_ros.training.teacher import Teacher, TeacherConfig, train_teacher
-from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo, ZooConfig, build_zoo
+from make_agent_ros.training.teacher import Teacher, train_teacher
+from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo, build_zoo
 
-TEACHER = TeacherConfig(iterations=2, envs=16, checkpoint_every=1)
-ZOO = ZooConfig(
-    chunk=4, envs_per_student=2, rounds=2, steps_per_round=30, updates_per_round=30,
-    final_updates=30, bank=32,
-)  # fmt: skip
-SPLIT = Split(training=8, held_out=4)
-GENERATOR = GeneratorConfig(
-    codec_updates=60, flow_updates=60, batch=4, states=8, prompt_s=2.0, takes=5,
-    windows=(50, 80), log_every=10,
-)  # fmt: skip
-
-
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('run')
-    train_teacher(folder, TEACHER)
-    build_zoo(folder, ZOO, SPLIT)
-    return folder
+from .tiny import GENERATOR, SPLIT, TEACHER, ZOO
 
 
 def test_a_stopped_teacher_goes_on_where_it_was(tmp_path):
@@ -67,15 +49,6 @@ def test_students_differ_from_their_common_base_and_from_each_other(run):
     zoo = Zoo.load(run / 'zoo_training.safetensors')
     assert np.linalg.norm(zoo.weights - zoo.base, axis=1).min() > 0.01
     assert np.linalg.norm(zoo.weights[0] - zoo.weights[1]) > 0.01
-
-
-@pytest.fixture
-def crouching(run, tmp_path):
-    """A run whose policies do not fall: barely trained students would."""
-    zoo = Zoo.load(run / 'zoo_training.safetensors')
-    weights = 1e-3 * np.random.default_rng(0).standard_normal(zoo.weights.shape)
-    replace(zoo, weights=weights.astype(np.float32)).save(tmp_path / 'zoo_training.safetensors')
-    return tmp_path
 
 
 def test_a_zoo_that_cannot_walk_is_refused_in_words(run):

@@ -1,0 +1,74 @@
+"""Another controller's gaits: scripted foot paths with a little balance, no network.
+
+The paths are those of `training.reference`; legs lengthen on the side that the trunk leans to.
+What it walks was shaped by no teacher, so it stands for robots that somebody else controls.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from make_agent_ros.go2.constants import SIDE_SIGN
+from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
+from make_agent_ros.simulation.model import WorldRanges, Worlds, randomised_worlds
+from make_agent_ros.simulation.rollout import Logbook
+from make_agent_ros.training.behaviour import Styles
+from make_agent_ros.training.reference import reference_joint_pos
+from make_agent_ros.training.walks import Walks
+
+FORE_SIGN = np.array([1.0, 1.0, -1.0, -1.0])
+LEAN_GAIN, LEAN_RATE_GAIN, PITCH_GAIN, PITCH_RATE_GAIN = 1.2, 0.08, 2.0, 0.13
+"""Thigh angle per unit of projected gravity and per rad/s; found by a random search over styles
+of the whole space: most trots and paces, two bounds of three and few pronks stay up for 6 s."""
+STEP_GAIN_RAD = 0.55
+"""Hip angle towards the side that the trunk leans to."""
+
+
+def scripted_walks(
+    styles: Styles,
+    command: np.ndarray,
+    seconds: float,
+    seed: int,
+    ranges: WorldRanges | None = None,
+    worlds: Worlds | None = None,
+) -> Walks:
+    """Walk n styles, each in its own world, from their first pose and at their velocity.
+
+    Args:
+        styles: n styles, inside the behaviour space or not.
+        command: vx, vy m/s and wz rad/s, (n, 3).
+        seconds: duration.
+        seed: of the worlds and of the sensors' noise.
+        ranges: of the worlds; the usual when omitted.
+        worlds: n worlds to walk in, in place of drawn ones.
+    """
+    n = len(styles)
+    sim = BatchSimulation(
+        worlds or randomised_worlds(n, seed, ranges), np.arange(n), noise=SensorNoise(), seed=seed
+    )
+    cycles = np.zeros(n)
+    pose = reference_joint_pos(styles, cycles, command)
+    sim.reset(np.arange(n), pose, styles.body_height_m + 0.01, np.zeros(n))
+    sim.qvel[:, :2] = command[:, :2]
+    steps = round(seconds / sim.control_dt_s)
+    logbook = Logbook(sim, steps)
+    for _ in range(steps):
+        state = sim.observe()
+        target = reference_joint_pos(styles, cycles, command)
+        target += _balance(projected_gravity(state.quat_wxyz), state.base_ang_vel)
+        sim.step(target)
+        cycles += styles.frequency_hz * sim.control_dt_s
+        logbook.write(target, command, sim.fallen())
+    return Walks.from_log(logbook.finish((n, 1)))
+
+
+def _balance(gravity_b: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Return the correction of joint targets, (n, 12), that pushes against lean and its rate."""
+    lean = LEAN_GAIN * gravity_b[:, 1] - LEAN_RATE_GAIN * rate[:, 0]
+    nose = PITCH_GAIN * gravity_b[:, 0] + PITCH_RATE_GAIN * rate[:, 1]
+    longer = lean[:, None] * SIDE_SIGN + nose[:, None] * FORE_SIGN
+    legs = np.zeros((len(rate), 4, 3))
+    legs[:, :, 1], legs[:, :, 2] = -longer, 2.0 * longer
+    legs[:, :, 0] = STEP_GAIN_RAD * gravity_b[:, 1, None]
+    return legs.reshape(len(rate), 12)

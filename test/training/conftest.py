@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from make_agent_ros.training.teacher import train_teacher
+from make_agent_ros.training.zoo import Zoo, build_zoo
+
+from .tiny import SPLIT, TEACHER, ZOO
+
+
+@pytest.fixture(scope='package')
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    train_teacher(folder, TEACHER)
+    build_zoo(folder, ZOO, SPLIT)
+    return folder
+
+
+@pytest.fixture
+def crouching(run, tmp_path):
+    """A run whose policies do not fall: barely trained students would."""
+    zoo = Zoo.load(run / 'zoo_training.safetensors')
+    weights = 1e-3 * np.random.default_rng(0).standard_normal(zoo.weights.shape)
+    replace(zoo, weights=weights.astype(np.float32)).save(tmp_path / 'zoo_training.safetensors')
+    return tmp_path
