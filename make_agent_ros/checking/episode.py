@@ -13,6 +13,7 @@ import numpy as np
 
 from make_agent_ros.checking.metrics import heading_velocity
 from make_agent_ros.checking.scenario import Trials
+from make_agent_ros.checking.terrain import Grounds
 from make_agent_ros.go2.constants import (
     FOOT_RADIUS_M,
     JOINT_NAMES,
@@ -39,6 +40,8 @@ STAND_STIFFNESS, STAND_DAMPING = 60.0, 3.0
 TRUNK_BELOW_M = 0.115
 """How far the head reaches below the base origin; a lying robot rests on it."""
 ACTION_LIMIT = 100.0
+TAIL_S = 1.0
+"""An episode ends so long after its last robot fell: nothing after that is judged."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class EpisodeLog:
-    """What B robots did over T control steps. Rows after `steps_alive` mean nothing."""
+    """What B robots did over T control steps. Rows after `steps_alive` mean nothing.
+
+    Where all robots fell, the rows repeat from `TAIL_S` after the last fall.
+    """
 
     control_dt_s: float
     start_step: int
@@ -155,8 +161,15 @@ def start_poses(bundle: Bundle, trials: Trials) -> tuple[np.ndarray, np.ndarray,
 def rotate(quat_wxyz: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Turn body vectors (..., 3) into the world by attitudes (..., 4)."""
     w, q = quat_wxyz[..., :1], quat_wxyz[..., 1:]
-    t = 2.0 * np.cross(q, vector)
-    return vector + w * t + np.cross(q, t)
+    t = 2.0 * cross(q, vector)
+    return vector + w * t + cross(q, t)
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product of vectors (..., 3); numpy's own takes several times as long for a batch."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), axis=-1)
 
 
 class _Sensors:
@@ -176,7 +189,7 @@ class _Sensors:
         joint_pos = jitter[:, 5:17] + self._bias[:, 5:17]
         w, v = state.quat_wxyz[:, :1], state.quat_wxyz[:, 1:]
         turn = np.concatenate(
-            (-(v * tilt).sum(axis=1, keepdims=True), w * tilt + np.cross(v, tilt)), axis=1
+            (-(v * tilt).sum(axis=1, keepdims=True), w * tilt + cross(v, tilt)), axis=1
         )
         quat = state.quat_wxyz + turn
         return RobotState(
@@ -207,6 +220,7 @@ class _Episode:
         self.count = len(trials)
         self.start = round(STAND_UP_S / self.dt) if trials.scenario.start == 'lying' else 0
         self.steps = self.start + round(trials.scenario.seconds / self.dt)
+        self.ground = Grounds(trials.terrains)
         self.builder = bundle.observation_builder()
         self.index = joint_index_map(bundle.joint_names, JOINT_NAMES)
         self.default = bundle.default_joint_pos[self.index]
@@ -220,9 +234,11 @@ class _Episode:
         command = command_schedule(self.bundle, self.trials, self.steps, self.start)
         pose, position, quat = start_poses(self.bundle, self.trials)
         self.engine.reset(pose, position, quat)
+        self.state = self.engine.observe()
         self.log = self._empty_log()
         alive = np.full(self.count, self.steps)
         push_step = self.start + round(self.trials.scenario.push_at_s / self.dt)
+        tail = round(TAIL_S / self.dt)
         for t in range(self.steps):
             target = self._target(t, command[t], pose)
             self.engine.step(self._late(target))
@@ -231,6 +247,10 @@ class _Episode:
             down = self._record(t, target, command[t])
             if t >= self.start:
                 alive = np.where(down, np.minimum(alive, t), alive)
+            if t - alive.max() >= tail:
+                for rows in self.log.values():
+                    rows[:, t + 1 :] = rows[:, t : t + 1]
+                break
         return EpisodeLog(
             control_dt_s=self.dt,
             start_step=self.start,
@@ -258,7 +278,7 @@ class _Episode:
             )
         cycles = self.bundle.gait_frequency_hz * (t - self.start) * self.dt
         obs = self.builder.build(
-            self.sensors(self.engine.observe()),
+            self.sensors(self.state),
             np.broadcast_to(command, (self.count, 3)),
             self.action,
             np.full(self.count, cycles),
@@ -295,10 +315,9 @@ class _Episode:
 
     def _record(self, t: int, target: np.ndarray, command: np.ndarray) -> np.ndarray:
         """Write one row of the log; return who is down, bool, (B,)."""
-        state, truth, log = self.engine.observe(), self.engine.truth(), self.log
-        place = truth.position_w[:, :2]
-        ground = np.array([g.height(place[i]) for i, g in enumerate(self.trials.terrains)])
-        height = truth.position_w[:, 2] - ground
+        self.state = state = self.engine.observe()
+        truth, log = self.engine.truth(), self.log
+        height = truth.position_w[:, 2] - self.ground.height(truth.position_w[:, :2])
         log['quat_wxyz'][:, t] = state.quat_wxyz
         log['joint_pos'][:, t] = state.joint_pos
         log['joint_vel'][:, t] = state.joint_vel

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from make_agent_ros.checking.result import SCHEMA, BackendError, Report
+from make_agent_ros.checking.result import SCHEMA, BackendError, Report, merge
 from make_agent_ros.checking.scenario import CheckConfig
 from make_agent_ros.policy.bundle import Bundle, save
 from make_agent_ros.recording.gait import Gait
@@ -166,19 +166,7 @@ def _read(name: str, path: Path) -> Report:
             f'{name}: the runner wrote {found!r} where {SCHEMA!r} was expected; '
             'runner and package are of different versions'
         )
-    if name not in report.get('scenarios', {}) or 'worst' not in report.get('series', {}):
+    worst = report.get('series', {}).get('worst', {})
+    if name not in report.get('scenarios', {}) or 'order' not in worst:
         raise BackendError(f'{name}: the report lacks the scenario that was asked for')
     return report
-
-
-def merge(reports: list[Report]) -> Report:
-    """Join reports of single scenarios into one."""
-    merged: Report = {**reports[0], 'scenarios': {}, 'series': {}}
-    for report in reports:
-        merged['scenarios'].update(report['scenarios'])
-        for key, motion in report['series'].items():
-            if key != 'worst':
-                merged['series'].setdefault(key, motion)
-    motions = [report['series']['worst'] for report in reports]
-    merged['series']['worst'] = min(motions, key=lambda m: m['steps_alive'] / len(m['qpos']))
-    return merged

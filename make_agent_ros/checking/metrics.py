@@ -86,7 +86,7 @@ def velocity_rmse(
 
 def heading_velocity(quat_wxyz: np.ndarray, lin_vel_w: np.ndarray) -> np.ndarray:
     """Planar velocity in the heading frame from a world velocity, m/s, shape (..., 2)."""
-    w, x, y, z = np.moveaxis(np.asarray(quat_wxyz), -1, 0)
+    w, x, y, z = (quat_wxyz[..., i] for i in range(4))  # np.moveaxis takes longer than the sum
     angle = np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
     c, s = np.cos(angle), np.sin(angle)
     vx, vy = lin_vel_w[..., 0], lin_vel_w[..., 1]

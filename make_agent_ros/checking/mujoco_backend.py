@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 
 import mujoco
@@ -21,6 +22,9 @@ MODELS = {'mujoco': robot_spec, 'menagerie': independent_spec}
 TIMESTEP_S = {'mujoco': 0.005, 'menagerie': 0.002}
 SOLVER_ITERATIONS = (100, 50)
 """Newton iterations and line searches at most: MuJoCo's own defaults."""
+
+POSTS, POST_SPACING_M, POST_HEIGHT_M = 4, 1.2, 0.4
+"""What shows a slope in a picture: so many posts to each side."""
 
 
 class MujocoEngine(BatchSimulation):
@@ -112,6 +116,34 @@ def terrain_spec(model: str, terrain: Terrain) -> mujoco.MjSpec:
             material=floor.material,
         )
     return spec
+
+
+def scene_model(terrain: Terrain) -> mujoco.MjModel:
+    """Return our model on the given ground to be looked at: obstacles stand out from it."""
+    spec = terrain_spec('mujoco', terrain)
+    for geom in spec.worldbody.geoms:
+        if geom.type == mujoco.mjtGeom.mjGEOM_BOX:
+            # higher is darker: a blind robot's obstacles are low, and seen from above they vanish
+            shade = 0.85 - 6.0 * min(float(geom.size[2]) * 2.0, 0.08)
+            geom.material, geom.rgba = '', [shade, 0.75 * shade, 0.5 * shade, 1.0]
+    if terrain.normal[2] < 1.0:
+        _add_posts(spec, terrain)
+    return spec.compile()
+
+
+def _add_posts(spec: mujoco.MjSpec, terrain: Terrain) -> None:
+    """Stand upright posts on a slope: beside them one sees how far it is tilted."""
+    axis = (np.arange(2 * POSTS) - POSTS + 0.5) * POST_SPACING_M
+    for x, y in itertools.product(axis, axis):
+        foot = float(terrain.height(np.array([x, y])))
+        spec.worldbody.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            size=[0.012, POST_HEIGHT_M / 2.0, 0.0],
+            pos=[x, y, foot + POST_HEIGHT_M / 2.0],
+            contype=0,
+            conaffinity=0,
+            rgba=[0.75, 0.35, 0.2, 1.0],
+        )
 
 
 def _compile(model: str, terrain: Terrain, timestep_s: float) -> mujoco.MjModel:

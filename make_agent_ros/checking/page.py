@@ -114,6 +114,7 @@ def html_page(
     *,
     verdict: str = '',
     reason: str = '',
+    advice: str = '',
     facts: Mapping[str, object] | None = None,
 ) -> str:
     """Return the whole page.
@@ -123,12 +124,14 @@ def html_page(
         sections: cards, in reading order.
         verdict: PASS, WARN or FAIL, shown first; no banner when empty.
         reason: the sentence beside the verdict.
+        advice: what to do about it, below the reason.
         facts: short name -> value pairs shown under the title.
     """
     kind = verdict.lower() if verdict in VERDICTS else 'none'
+    below = f'<small>{escape(advice)}</small>' if advice else ''
     banner = (
         f'<div class="verdict {kind}"><b>{html.escape(verdict)}</b>'
-        f'<span>{escape(reason)}</span></div>'
+        f'<span>{escape(reason)}{below}</span></div>'
         if verdict
         else ''
     )
@@ -168,6 +171,7 @@ margin-top:18px}
 .lead{color:var(--soft);margin:0 0 14px;max-width:80ch}
 .verdict{display:flex;gap:18px;align-items:center;border-radius:10px;padding:14px 20px;color:#fff}
 .verdict b{font-size:26px;letter-spacing:.03em}
+.verdict small{display:block;margin-top:4px;font-size:14px;opacity:.92}
 .verdict.pass{background:var(--pass)}.verdict.warn{background:var(--warn)}
 .verdict.fail{background:var(--fail)}.verdict.none{background:#5a6675}
 dl{display:flex;flex-wrap:wrap;gap:10px 28px;margin:16px 0 0}
@@ -190,6 +194,7 @@ td small.wrap{white-space:normal}
 figure{margin:8px 0 4px}
 figure svg,video{width:100%;height:auto;display:block}
 video{border-radius:8px;background:#dfe5ea}
+.again{font-size:13px;margin:4px 0 0;overflow-wrap:anywhere}
 figcaption{color:var(--soft);font-size:13px;margin-top:6px}
 code{font:13px ui-monospace,Menlo,Consolas,monospace;background:#f0f2f5;border-radius:4px;
 padding:1px 5px}

@@ -22,7 +22,8 @@ COMMAND_COLOUR = '#1b2430'
 FELL_COLOUR = '#b42318'
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Give axes the look of all figures."""
     axes.spines[['top', 'right']].set_visible(False)
     axes.spines[['left', 'bottom']].set_color('#b9c1ca')
     axes.tick_params(colors='#5a6675', labelsize=8)
@@ -55,7 +56,7 @@ def gait_diagram(
         axes.set_yticks([3, 2, 1, 0], LEGS)
         axes.set_ylim(-0.6, 3.6)
         axes.set_xlim(0.0, seconds)
-        _tidy(axes)
+        tidy(axes)
         axes.set_title(name, loc='left', fontsize=9, color='#5a6675')
     rows[-1].set_xlabel('time (s)')
     return figure
@@ -95,9 +96,9 @@ def tracking_plot(
             axes.plot(time_s, smoothed[:, i], color=POLICY_COLOUR, lw=1.6, label='measured')
         axes.plot(time_s, command[:, i], color=COMMAND_COLOUR, lw=1.2, ls='--', label='command')
         axes.set_ylabel(labels[i])
-        _tidy(axes)
+        tidy(axes)
         if i == 0:
-            axes.legend(frameon=False, fontsize=8, ncols=2, loc='upper right')
+            figure.legend(frameon=False, fontsize=8, ncols=2, loc='outside upper right')
     axes.set_xlabel('time (s)')
     return figure
 
@@ -165,5 +166,5 @@ def survival_bars(names: Sequence[str], shares: Mapping[str, np.ndarray]) -> Fig
     axes.set_xlabel('robots still standing at the end (%)')
     if len(shares) > 1:
         figure.legend(frameon=False, fontsize=8, ncols=4, loc='outside upper right')
-    _tidy(axes)
+    tidy(axes)
     return figure

@@ -6,7 +6,6 @@ The building blocks are in `page`, `plots` and `video`; they are handed on here 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from make_agent_ros.checking.plots import (
     tracking_plot,
 )
 from make_agent_ros.checking.ranking import prompt_gait
+from make_agent_ros.checking.scenes import BACKEND_TITLES, Backends, scene_section
 from make_agent_ros.checking.video import VideoError, render_video
 from make_agent_ros.go2.constants import LEGS
 from make_agent_ros.recording.gait import Gait, describe_gait
@@ -46,13 +46,15 @@ __all__ = [
     'save_report', 'survival_bars', 'table', 'tracking_plot', 'video',
 ]  # fmt: skip
 
-VIDEO_S = 6.0
-BACKEND_TITLES = {
-    'mujoco': 'MuJoCo, our model',
-    'menagerie': 'MuJoCo, Menagerie model',
-    'physx': 'PhysX',
-    'isaacgym': 'Isaac Gym',
+DEFAULT_COMMAND = 'make-agent check policy.onnx'
+ADVICE = {
+    'PASS': 'It walked in every world and engine below. On hardware: hung from a frame or on a '
+    'leash first.',
+    'WARN': 'It mastered what must be mastered; read the warnings below before it moves a '
+    'robot, and then hung from a frame or on a leash first.',
+    'FAIL': 'Do not run it on a robot. The red lines below say in which worlds it fails.',
 }
+"""Verdict -> what to do."""
 FIGURES = (
     ('velocity_rmse_m_s', 'velocity error (m/s)', 1, '.2f'),
     ('yaw_rmse_rad_s', 'yaw rate error (rad/s)', 1, '.2f'),
@@ -66,8 +68,6 @@ FIGURES = (
 )
 """Figure, its heading, factor and format in the table."""
 
-Backends = Mapping[str, Mapping[str, Any]]
-
 
 def save_report(
     report: CheckReport,
@@ -75,27 +75,39 @@ def save_report(
     *,
     prompt: Trajectory | None = None,
     with_video: bool = True,
+    replay: str = DEFAULT_COMMAND,
 ) -> Path:
-    """Write `report.json` and `report.html` into `folder`; return the page's path."""
+    """Write `report.json` and `report.html` into `folder`; return the page's path.
+
+    Args:
+        report: of the check.
+        folder: made where it is missing.
+        prompt: what the policy was generated from.
+        with_video: whether to render.
+        replay: the command that made the report, for the one that plays a trial again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**report.data, 'digest': report.digest()}, indent=1)
     (folder / 'report.json').write_text(text)
     page = folder / 'report.html'
-    page.write_text(check_page(report, prompt=prompt, with_video=with_video))
+    page.write_text(check_page(report, prompt=prompt, with_video=with_video, replay=replay))
     return page
 
 
 def check_page(
-    report: CheckReport, *, prompt: Trajectory | None = None, with_video: bool = True
+    report: CheckReport,
+    *,
+    prompt: Trajectory | None = None,
+    with_video: bool = True,
+    replay: str = DEFAULT_COMMAND,
 ) -> str:
-    """Return the report as HTML."""
+    """Return the report as HTML; arguments as for `save_report`."""
     data = report.data
     ran: Backends = {n: b for n, b in data['backends'].items() if 'error' not in b}
     sections = [_scenarios(data)]
     if ran:
         name, main = next(iter(ran.items()))
-        if with_video:
-            sections.append(_videos(main))
+        sections.append(scene_section(ran, data['config'], replay, with_video=with_video))
         sections += [
             _gait(main, prompt),
             _tracking(main),
@@ -108,7 +120,7 @@ def check_page(
         'policy': Html(f'<code>{data["policy"]["digest"][:12]}</code>'),
         'default command (m/s, m/s, rad/s)': command,
         'prompt': data['prompt']['source'] if data['prompt'] else 'none',
-        'engines': ', '.join(BACKEND_TITLES.get(n, n) for n in ran) or 'none',
+        'engines': '; '.join(BACKEND_TITLES.get(n, n) for n in ran) or 'none',
         'robots simulated': sum(
             s['trials'] for b in ran.values() for s in b['scenarios'].values()
         ),
@@ -117,7 +129,7 @@ def check_page(
     }
     return html_page(
         'Sim-to-real check of a Go2 policy', sections, verdict=report.verdict,
-        reason=report.reason, facts=facts,
+        reason=report.reason, advice=ADVICE[report.verdict], facts=facts,
     )  # fmt: skip
 
 
@@ -159,41 +171,6 @@ def _scenarios(data: Mapping[str, Any]) -> Section:
     )
 
 
-def _videos(backend: Mapping[str, Any]) -> Section:
-    shown = []
-    for key, label in (('typical', 'Typical'), ('worst', 'Worst case')):
-        motion = backend['series'][key]
-        caption = _caption(label, motion)
-        poses = np.array(motion['qpos'], dtype=float)
-        count = int(VIDEO_S * motion['rate_hz'])
-        end = min(len(poses), motion['steps_alive'] + int(motion['rate_hz']))
-        first = max(0, min(motion['start_step'], end - count) if key == 'typical' else end - count)
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                path = render_video(
-                    poses[first:end], Path(folder) / 'video.mp4', rate_hz=motion['rate_hz'],
-                    size=(480, 320),
-                )  # fmt: skip
-                shown.append(video(path.read_bytes(), caption))
-        except VideoError as error:
-            shown.append(paragraph(str(error)))
-            break
-    return Section(
-        'What it looks like',
-        columns(*shown),
-        'Left: the median robot on level ground. Right: the robot that did worst anywhere '
-        '(obstacles and slopes are not drawn).',
-    )
-
-
-def _caption(label: str, motion: Mapping[str, Any]) -> str:
-    fell = motion['steps_alive'] < len(motion['qpos'])
-    end = f'fell after {motion["steps_alive"] / motion["rate_hz"]:.1f} s' if fell else 'stayed up'
-    return f'{label}: {motion["scenario"]}, seed {motion["seed"]}, {end}. ' + (
-        f'Play it again: --replay {motion["scenario"]}:{motion["seed"]}'
-    )
-
-
 def _ideal_contact(gait: Gait, rate_hz: float, seconds: float) -> np.ndarray:
     """Contacts of perfectly regular steps with the measured frequency, offsets and duty."""
     cycles = np.arange(int(seconds * rate_hz))[:, None] / rate_hz * float(gait.frequency_hz)
@@ -230,7 +207,9 @@ def _gait(backend: Mapping[str, Any], prompt: Trajectory | None) -> Section:
     return Section(
         'Gait',
         Html(body + (table(headers, rows) if rows else '')),
-        'When each foot is down, and the style in numbers.',
+        'When each foot is down (F front, R rear, then L left, R right), and the style in '
+        'numbers: steps per second and leg, when each leg touches down within a step, the share '
+        'of it on the ground.',
     )
 
 

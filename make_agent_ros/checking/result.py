@@ -6,7 +6,7 @@ The Isaac Gym runner imports this file in Python 3.8: nothing newer is used here
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
 
-SCHEMA = 'make_agent_ros/check-backend/1'
+SCHEMA = 'make_agent_ros/check-backend/2'
 SETTLE_S = 1.0
 """Time after the policy takes over that is not judged."""
 GAIT_FIELDS = ('frequency_hz', 'body_height_m', 'swing_height_m', 'pitch_rad')
@@ -175,34 +175,58 @@ def run_backend(
         progress: called with each scenario's name before it runs.
     """
     start = time.perf_counter()
-    report: Report = {'schema': SCHEMA, 'backend': name, 'engine': engine_name, 'scenarios': {}}
-    worst, report['series'] = None, {}
+    reports = []
     for scenario in config.scenarios:
         progress(scenario.name)
         trials = draw_trials(scenario, trial_seeds(config.seed, scenario.trials), config.terrains)
         log = run_episode(make_engine(trials), bundle, trials)
-        figures = trial_figures(log, trials, wanted)
-        result = scenario_result(log, trials, figures)
-        report['scenarios'][scenario.name] = result
-        if 'typical' not in report['series']:
-            index = typical_trial(log, figures)
-            report['series']['typical'] = series(log, index, scenario, trials.seeds[index])
-        if scenario.commands and 'commands' not in report['series']:
-            index = typical_trial(log, figures)
-            report['series']['commands'] = series(log, index, scenario, trials.seeds[index])
-        index = result['worst']
-        # a fall before any error, what must be mastered before what need not be, early before late
-        rank = (
-            not log.fell[index],
-            scenario.advisory,
-            float(log.steps_alive[index] - log.start_step) / log.joint_pos.shape[1],
-            -float(np.nan_to_num(figures['velocity_rmse_m_s'][index])),
-        )
-        if worst is None or rank < worst:
-            worst = rank
-            report['series']['worst'] = series(log, index, scenario, trials.seeds[index])
-    report['seconds'] = time.perf_counter() - start
-    return report
+        reports.append(_report(name, engine_name, log, trials, wanted))
+    return {**merge(reports), 'seconds': time.perf_counter() - start}
+
+
+def _report(
+    name: str, engine_name: str, log: EpisodeLog, trials: Trials, wanted: Gait | None
+) -> Report:
+    """Return the backend's report on a single scenario."""
+    scenario = trials.scenario
+    figures = trial_figures(log, trials, wanted)
+    result = scenario_result(log, trials, figures)
+    typical = typical_trial(log, figures)
+    motions = {'typical': series(log, typical, scenario, trials.seeds[typical])}
+    if scenario.commands:
+        motions['commands'] = motions['typical']
+    worst = result['worst']
+    motions['worst'] = series(log, worst, scenario, trials.seeds[worst])
+    # a fall before any error, what must be mastered before what need not be, early before late
+    steps = log.joint_pos.shape[1] - log.start_step
+    motions['worst']['order'] = [
+        float(not log.fell[worst]),
+        float(scenario.advisory),
+        round(float(log.steps_alive[worst] - log.start_step) / steps, 4),
+        -round(float(np.nan_to_num(figures['velocity_rmse_m_s'][worst])), 4),
+    ]
+    return {
+        'schema': SCHEMA,
+        'backend': name,
+        'engine': engine_name,
+        'scenarios': {scenario.name: result},
+        'series': motions,
+        'seconds': 0.0,
+    }
+
+
+def merge(reports: Sequence[Report]) -> Report:
+    """Join a backend's reports on parts of the scenarios, in order, into one."""
+    merged: Report = {**reports[0], 'scenarios': {}, 'series': {}}
+    for report in reports:
+        merged['scenarios'].update(report['scenarios'])
+        for key, motion in report['series'].items():
+            merged['series'].setdefault(key, motion)
+    merged['series']['worst'] = min(
+        (report['series']['worst'] for report in reports), key=lambda motion: motion['order']
+    )
+    merged['seconds'] = sum(report['seconds'] for report in reports)
+    return merged
 
 
 def number(value: float) -> float | None:

@@ -104,6 +104,11 @@ class Scenario:
             raise ScenarioError(
                 f'{self.name}: {self.trials} trials of {self.seconds} s; use 1 or more of 2-120 s'
             )
+        if max(self.push_m_s) > 0.0 and not 0.0 <= self.push_at_s <= self.seconds - 0.5:
+            raise ScenarioError(
+                f'{self.name}: push_at_s = {self.push_at_s} in a walk of {self.seconds} s; leave '
+                'half a second to recover'
+            )
         for row in self.commands:
             if len(row) != 4:
                 raise ScenarioError(f'{self.name}: command {row}; expected [second, vx, vy, wz]')

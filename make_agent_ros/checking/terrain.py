@@ -5,7 +5,7 @@ The Isaac Gym runner imports this file in Python 3.8: nothing newer is used here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,23 @@ class Terrain:
             np.concatenate(vertices).astype(np.float32),
             np.concatenate(triangles).astype(np.uint32),
         )
+
+
+class Grounds:
+    """The terrains of B robots, asked for their heights together."""
+
+    def __init__(self, terrains: Sequence[Terrain]) -> None:
+        """Take one terrain per robot."""
+        self._terrains = terrains
+        normals = np.array([t.normal for t in terrains])
+        self._slope = -normals[:, :2] / normals[:, 2:]
+        self._flat = not any(len(t.boxes) for t in terrains)
+
+    def height(self, xy: np.ndarray) -> np.ndarray:
+        """Return the ground's height below one point (B, 2) per robot, m, shape (B,)."""
+        if self._flat:
+            return (xy * self._slope).sum(axis=-1)
+        return np.array([t.height(xy[i]) for i, t in enumerate(self._terrains)])
 
 
 def build_terrain(

@@ -17,6 +17,8 @@ import numpy as np
 
 WIDTH, HEIGHT = 640, 352
 DEADLINE_S = 180.0
+SHADOW_M = 1.9
+"""Shadows are drawn so far around the robot."""
 
 
 class VideoError(RuntimeError):
@@ -93,6 +95,8 @@ def _write(model_file: str, poses_file: str, path: str, fps: int, size: tuple[in
     # software rendering: without these a frame takes four times as long
     model.vis.quality.offsamples, model.mat_reflectance[:] = 0, 0.0
     model.vis.quality.shadowsize = 1024
+    # a small shadow map: obstacles outside it would throw their shadows anywhere
+    model.vis.map.shadowclip = SHADOW_M / model.stat.extent
     model.light_dir[:] = (0.0, 0.0, -1.0)  # from straight above the floor does not speckle
     data = mujoco.MjData(model)
     camera = mujoco.MjvCamera()
@@ -103,15 +107,25 @@ def _write(model_file: str, poses_file: str, path: str, fps: int, size: tuple[in
         path, format='FFMPEG', fps=fps, codec='libx264', quality=None,
         output_params=['-crf', '30', '-preset', 'veryfast', '-movflags', '+faststart'],
     ) as writer:  # fmt: skip
-        for pose in np.load(poses_file, allow_pickle=False):
+        poses = np.load(poses_file, allow_pickle=False)
+        for pose, height in zip(poses, _camera_heights(poses[:, 2], fps), strict=True):
             data.qpos[:] = pose
             model.light_pos[:, :2] = pose[:2]  # the shadow map covers what is below the light
             mujoco.mj_forward(model, data)
-            # a height of its own would bob with the trunk
-            camera.lookat[:] = (*data.body('base').xpos[:2], 0.2)
+            camera.lookat[:] = (*data.body('base').xpos[:2], height)
             renderer.update_scene(data, camera=camera)
             writer.append_data(renderer.render())
     renderer.close()
+
+
+def _camera_heights(trunk_m: np.ndarray, fps: int) -> np.ndarray:
+    """Return where the camera looks, m, (T,): the trunk's height without its bobbing.
+
+    Means over a second, so that it climbs a slope with the robot; a little below the trunk.
+    """
+    half = min(fps // 2, len(trunk_m) - 1)
+    padded = np.pad(trunk_m, half, mode='edge')
+    return np.convolve(padded, np.full(2 * half + 1, 1.0 / (2 * half + 1)), 'valid') - 0.08
 
 
 if __name__ == '__main__':

@@ -122,6 +122,27 @@ def test_a_lying_robot_gets_up_and_stands(engine):
     assert not log.fell.any()
 
 
+def test_an_episode_ends_a_second_after_the_last_robot_fell():
+    steps = []
+
+    class Counting(MujocoEngine):
+        def step(self, target):
+            steps.append(1)
+            super().step(target)
+
+    bundle = standing_bundle(joint_stiffness=np.zeros(12), joint_damping=np.zeros(12))
+    log = walk(Counting, bundle, trials_of('nominal', 2, seconds=6.0))
+    assert len(steps) == log.steps_alive.max() + 51
+    assert log.joint_pos.shape[1] == 300
+    after = log.height[:, len(steps) :]
+    np.testing.assert_array_equal(after, np.broadcast_to(after[:, :1], after.shape))
+
+
+def test_the_cross_product_is_numpys():
+    a, b = np.random.default_rng(0).normal(size=(2, 5, 4, 3))
+    np.testing.assert_allclose(episode.cross(a, b), np.cross(a, b), atol=1e-12)
+
+
 def test_a_robot_that_tips_over_is_counted_as_fallen_from_then_on():
     bundle = standing_bundle(joint_stiffness=np.zeros(12), joint_damping=np.zeros(12))
     log = walk(MujocoEngine, bundle, trials_of('nominal', 1, seconds=2.0))

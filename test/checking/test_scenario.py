@@ -11,7 +11,7 @@ from make_agent_ros.checking.scenario import (
     load_config,
     trial_seeds,
 )
-from make_agent_ros.checking.terrain import Terrain, build_terrain
+from make_agent_ros.checking.terrain import Grounds, Terrain, build_terrain
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +72,7 @@ def test_the_configuration_survives_the_way_to_another_process(config):
         ({'start': 'sitting'}, "start 'sitting'; known"),
         ({'terrain': 'moon'}, "terrain 'moon'; known"),
         ({'trials': 0}, '0 trials'),
+        ({'push_m_s': [0, 1], 'seconds': 3}, 'push_at_s = 3.0 in a walk of 3 s'),
         ({'commands': [[0, 1]]}, 'expected .second, vx, vy, wz.'),
         ({'limits': {'falls': [0.5, 0.1]}}, 'expected .warn, fail.'),
     ],
@@ -133,3 +134,13 @@ def test_the_mesh_of_a_box_has_its_top_and_looks_outwards():
     np.testing.assert_allclose(vertices[box[top]][..., 2], 0.05, atol=1e-7)
     outwards = vertices[box].mean(axis=1) - [1.0, 2.0, 0.025]
     assert ((facing * outwards).sum(axis=1) > 0.0).all()
+
+
+@pytest.mark.parametrize('name', ['nominal', 'slope', 'steps', 'sills'])
+def test_robots_asked_together_stand_on_the_ground_they_would_stand_on_alone(config, name):
+    terrains = draw_trials(config[name], [1000, 1001, 1002], config.terrains).terrains
+    places = np.random.default_rng(0).uniform(-3.0, 3.0, (50, 3, 2))
+    grounds = Grounds(terrains)
+    for xy in places:
+        alone = [terrain.height(xy[i]) for i, terrain in enumerate(terrains)]
+        np.testing.assert_allclose(grounds.height(xy), alone, atol=1e-12)
