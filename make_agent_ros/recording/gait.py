@@ -152,6 +152,26 @@ def level_feet(joint_pos: np.ndarray, gravity_b: np.ndarray) -> tuple[np.ndarray
     return (feet[..., 0] + height * gx) / cos_pitch, height
 
 
+def fit_cycle(
+    joint_pos: np.ndarray, gravity_b: np.ndarray, signals: np.ndarray, rate_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step frequency of windows and the fundamentals of any signals at it.
+
+    Args:
+        joint_pos: package order, rad, (B, T, 12), finite.
+        gravity_b: projected gravity, (B, T, 3).
+        signals: (B, T, S).
+        rate_hz: samples per second.
+
+    Returns:
+        Frequency (B,) in Hz and complex c (B, S); the signal is Re(c exp(-2 pi i f t)) + ...
+    """
+    fore_aft, height = level_feet(joint_pos, gravity_b)
+    frequency, _ = _frequency(np.concatenate((height, fore_aft), axis=-1), rate_hz)
+    coefficients, _ = _harmonic_fit(signals, frequency, rate_hz)
+    return frequency, coefficients[:, 0]
+
+
 def _describe(q: np.ndarray, g: np.ndarray, rate_hz: float, contact: np.ndarray | None) -> Gait:
     """`describe_gait` for one chunk: shapes (B, T, 12), (B, T, 3) and (B, T, 4)."""
     finite = np.isfinite(q).all(axis=(1, 2)) & np.isfinite(g).all(axis=(1, 2))

@@ -7,19 +7,24 @@ The field lists are those of the published IDL of unitree_sdk2 (`unitree_go.msg.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 LOWSTATE_TYPE = 'unitree_go/msg/LowState'
 LOWCMD_TYPE = 'unitree_go/msg/LowCmd'
 TWIST_TYPE = 'geometry_msgs/msg/Twist'
 STRING_TYPE = 'std_msgs/msg/String'
+FLOATS_TYPE = 'std_msgs/msg/Float32MultiArray'
 
 TOPIC_TYPES: dict[str, str] = {
     '/lowstate': LOWSTATE_TYPE,
     '/lowcmd': LOWCMD_TYPE,
     '/cmd_vel': TWIST_TYPE,
     '/marks': STRING_TYPE,
+    '/observation': FLOATS_TYPE,
+    '/action': FLOATS_TYPE,
 }
-"""What the recorder writes; the names are those that `ros2 topic` shows for the robot's topics."""
+"""What the recorder and the black box write; the names are those that `ros2 topic` shows for the
+robot's topics. Observation and action are a policy's, in the black box only."""
 
 _FIELDS: dict[str, str] = {
     'unitree_go/LowState': """uint8[2] head
@@ -108,12 +113,23 @@ float64 z
 """,
     'std_msgs/String': """string data
 """,
+    'std_msgs/Float32MultiArray': """std_msgs/MultiArrayLayout layout
+float32[] data
+""",
+    'std_msgs/MultiArrayLayout': """std_msgs/MultiArrayDimension[] dim
+uint32 data_offset
+""",
+    'std_msgs/MultiArrayDimension': """string label
+uint32 size
+uint32 stride
+""",
 }
 
 _USES: dict[str, tuple[str, ...]] = {
     'unitree_go/LowState': ('unitree_go/IMUState', 'unitree_go/MotorState', 'unitree_go/BmsState'),
     'unitree_go/LowCmd': ('unitree_go/MotorCmd', 'unitree_go/BmsCmd'),
     'geometry_msgs/Twist': ('geometry_msgs/Vector3',),
+    'std_msgs/Float32MultiArray': ('std_msgs/MultiArrayLayout', 'std_msgs/MultiArrayDimension'),
 }
 
 
@@ -140,3 +156,8 @@ def string_cdr(text: str) -> bytes:
     """Return a `std_msgs/msg/String` sample."""
     raw = text.encode() + b'\0'
     return b'\x00\x01\x00\x00' + struct.pack('<I', len(raw)) + raw
+
+
+def floats_cdr(values: Sequence[float]) -> bytes:
+    """Return a `std_msgs/msg/Float32MultiArray` sample without a layout."""
+    return b'\x00\x01\x00\x00' + struct.pack(f'<3I{len(values)}f', 0, 0, len(values), *values)

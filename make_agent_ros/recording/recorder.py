@@ -15,16 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from make_agent_ros.go2.layout import LOWSTATE, LOWSTATE_SIZE, offset_of
+from make_agent_ros.go2.ticks import TickCounter
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.messages import string_cdr
-from make_agent_ros.recording.timebase import missing_samples
 from make_agent_ros.recording.writer import BagFullError, BagWriter
 
 POLL_S = 0.02
-_TICK = slice(offset_of(LOWSTATE, 'tick'), offset_of(LOWSTATE, 'tick') + 4)
 
 
 class Source(Protocol):
@@ -98,41 +94,6 @@ class ReceiveClock:
         stamp = min(source_ns + min(self._offsets), receive_ns)
         self._last_ns = max(stamp, self._last_ns + 1)
         return self._last_ns
-
-
-class TickCounter:
-    """Counts missing samples of lowstate by the robot's own counter."""
-
-    LEARN = 25
-    """Steps of the counter from which the usual one is learnt."""
-
-    def __init__(self) -> None:
-        self.missing = 0
-        self._last: int | None = None
-        self._first_steps: list[int] = []
-        self._usual = 0
-
-    def see(self, data: bytes) -> None:
-        """Take one lowstate sample; other sizes and a counter that stands still are ignored."""
-        if len(data) != LOWSTATE_SIZE:
-            return
-        tick = int.from_bytes(data[_TICK], 'little')
-        step = 0 if self._last is None else tick - self._last
-        self._last = tick
-        if not 0 < step < 60_000:
-            return
-        if self._usual:
-            if step > self._usual:
-                self._count(step)
-            return
-        self._first_steps.append(step)
-        if len(self._first_steps) == self.LEARN:
-            self._usual = sorted(self._first_steps)[self.LEARN // 2]
-            for early in self._first_steps:
-                self._count(early)
-
-    def _count(self, step: int) -> None:
-        self.missing += int(missing_samples(np.array(step), self._usual))
 
 
 class Recorder:

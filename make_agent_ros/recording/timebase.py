@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from make_agent_ros.go2.ticks import missing_samples
+
 TICK_S = 1e-3
 MAX_GAP_S = 0.1
 """Longest hole that interpolation may bridge: a quarter of the fastest gait cycle is 0.06 s."""
@@ -43,11 +45,6 @@ def time_base(tick: np.ndarray | None, publish_ns: np.ndarray, log_ns: np.ndarra
     publish_s = (publish_ns - publish_ns[0]).astype(np.float64) * 1e-9
     stamps = publish_s if _irregularity(publish_s) < _irregularity(log_s) else log_s
     return _from_stamps(stamps)
-
-
-def missing_samples(step: np.ndarray, usual: float) -> np.ndarray:
-    """Return how many samples are missing in each step of a counter that may wobble by half."""
-    return np.asarray(np.maximum(np.ceil(step / usual - 0.75) - 1.0, 0.0))
 
 
 def _usable(tick: np.ndarray, log_s: np.ndarray) -> bool:
