@@ -38,8 +38,12 @@ class ControllerConfig:
     stand_up_s: float = 1.2
     """Time for each of the two stages of standing up, s."""
     lie_down_s: float = 1.5
-    stop_walk_s: float = 0.5
-    """Time from the last walking pose to the standing pose, s."""
+    stop_walk_s: float = 0.15
+    """Time from the last walking pose to the standing pose, s. In simulation, of 12 stops at other
+    moments of the shipped pace gait 4 ended on the back with 0.5 s, 1 with 0.25 s, none with 0.15 s:
+    the feet must be down before the trunk has rolled over them."""
+    change_stand_s: float = 0.5
+    """Time from one policy's standing pose to another's, s."""
     velocity_min: Velocity = (-0.6, -0.4, -1.0)
     """Lowest command passed to a policy: vx, vy m/s, wz rad/s."""
     velocity_max: Velocity = (1.2, 0.4, 1.0)
@@ -108,9 +112,11 @@ class Controller:
     def request(self, request: Request, now_s: float) -> Reply:
         """Answer an operator's request; call between two ticks."""
         blockers = tuple(f for f in self.faults if f.reaction > Reaction.STAND)
-        stand_blocker = self.envelope.stand_blocker(self._state)
-        if not stand_blocker and blockers:
-            stand_blocker = f'not standing up: {blockers[0].sentence}'
+        stand_blocker = ''
+        if request is Request.STAND_UP:
+            stand_blocker = self.envelope.stand_blocker(self._state)
+            if not stand_blocker and blockers:
+                stand_blocker = f'not standing up: {blockers[0].sentence}'
         ready = Readiness(
             blockers=blockers,
             stand_blocker=stand_blocker,
@@ -201,7 +207,7 @@ class Controller:
         if self._pending_stand is not None:
             if mode is Mode.STAND:
                 self._motion = motions.move_to(
-                    now_s, self.command, self._pending_stand, self.config.stop_walk_s
+                    now_s, self.command, self._pending_stand, self.config.change_stand_s
                 )
             self._pending_stand = None
 
@@ -219,7 +225,10 @@ class Controller:
                 now_s, self.command, self.stand_pose, config.stop_walk_s
             )
         elif mode is Mode.LIE_DOWN:
-            self._motion = motions.move_to(now_s, self.command, LYING_JOINT_POS, config.lie_down_s)
+            stand_s = config.stop_walk_s if before is Mode.WALK else 0.0
+            self._motion = motions.lie_down(
+                now_s, self.command, self.stand_pose, stand_s, config.lie_down_s
+            )
         elif mode is Mode.WALK:
             self.velocity.fill(0.0)
             self.walker.start(now_s, self.command)

@@ -21,7 +21,7 @@ import numpy as np
 
 from make_agent_ros.control import realtime
 from make_agent_ros.control.blackbox import BlackBox
-from make_agent_ros.control.controller import Controller
+from make_agent_ros.control.controller import Controller, ControllerConfig
 from make_agent_ros.control.faults import Fault
 from make_agent_ros.control.machine import Mode, Reply, Request
 from make_agent_ros.control.runner import PolicyRunner
@@ -116,6 +116,7 @@ class RealtimeLoop(threading.Thread):
         self._beat = beat
         self._requests: deque[tuple[Request, Future[Reply]]] = deque()
         self._offered: deque[PolicyRunner] = deque(maxlen=1)
+        self._configs: deque[ControllerConfig] = deque(maxlen=1)
         self._stopping = threading.Event()
         self._last_tick_s = clock()
         self._written_s = clock()
@@ -138,6 +139,14 @@ class RealtimeLoop(threading.Thread):
     def offer(self, runner: PolicyRunner) -> None:
         """Hand over an admitted policy; of several between two ticks, the newest one counts."""
         self._offered.append(runner)
+
+    def configure(self, config: ControllerConfig) -> None:
+        """Change the controller's configuration between two ticks.
+
+        Limits, walking and damping are those of the start; what shapes the velocity command and
+        the motions that begin from now on follows.
+        """
+        self._configs.append(config)
 
     def set_velocity(self, vx: float, vy: float, wz: float) -> None:
         """Set the velocity command, m/s and rad/s; it is good for half a second."""
@@ -217,6 +226,8 @@ class RealtimeLoop(threading.Thread):
             reply = self.controller.request(request, now_s)
             if answer.set_running_or_notify_cancel():
                 answer.set_result(reply)
+        if self._configs:
+            self.controller.config = self._configs.popleft()
         if self._offered:
             self.controller.offer(self._offered.popleft(), now_s)
 
@@ -231,6 +242,7 @@ class RealtimeLoop(threading.Thread):
             timing.misses += 1
         else:
             timing.latency.add(end_s - fresh.stamp_s)
+            timing.seen.count(fresh.tick)
         if walker.ran and walker.current is not None:
             timing.period_error.add(abs(walker.period_error_s))
             timing.inference.add(walker.current.inference_s)

@@ -113,3 +113,24 @@ def stand_up(
 def move_to(now_s: float, last: JointCommand, pose: np.ndarray, duration_s: float) -> Motion:
     """From the last commanded target straight to `pose`."""
     return Motion(now_s, last, [Waypoint(pose, duration_s)])
+
+
+def lie_down(
+    now_s: float,
+    last: JointCommand,
+    stand_pose: np.ndarray,
+    stand_s: float,
+    duration_s: float,
+) -> Motion:
+    """From the last commanded target to the folded pose.
+
+    Args:
+        now_s: monotonic time, s.
+        last: what the motors were told last.
+        stand_pose: where the joints go first when the robot walks, rad, shape (12,).
+        stand_s: time for that; 0 goes straight down. Folding with two feet in the air tips over.
+        duration_s: time from there to the ground, s.
+    """
+    down = Waypoint(LYING_JOINT_POS, duration_s)
+    first = [Waypoint(stand_pose, stand_s)] if stand_s > 0.0 else []
+    return Motion(now_s, last, [*first, down])

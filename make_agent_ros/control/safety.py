@@ -14,6 +14,7 @@ import numpy as np
 
 from make_agent_ros.control.faults import Fault, FaultCode, Reaction
 from make_agent_ros.control.machine import MOVING, Mode
+from make_agent_ros.control.posture import posture_doubt
 from make_agent_ros.go2.constants import (
     JOINT_LOWER_RAD,
     JOINT_NAMES,
@@ -62,6 +63,8 @@ class SafetyLimits:
     """Older velocity commands count as zero; the robot keeps balancing, s."""
     heartbeat_age_max_s: float = 0.6
     """Three missed operator heartbeats of 200 ms mean lying down, s."""
+    check_joint_order: bool = True
+    """Whether the robot stands up only from a pose that no mix-up of joints explains better."""
     require_heartbeat: bool = False
     """Whether the operator must be heard on ~/heartbeat or /joy."""
 
@@ -188,7 +191,8 @@ class Envelope:
                 f'not standing up: {JOINT_NAMES[i]} measures {state.joint_pos[i]:.2f} rad, '
                 f'outside {lower[i]:.2f} .. {upper[i]:.2f}; check the encoder and joint order'
             )
-        return ''
+        doubt = posture_doubt(state) if self.limits.check_joint_order else ''
+        return f'not standing up: {doubt}' if doubt else ''
 
     def _check_signs(self, now_s: float, signs: Signs, mode: Mode, faults: list[Fault]) -> None:
         limits = self.limits

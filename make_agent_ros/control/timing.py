@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from make_agent_ros.go2.ticks import TickCounter
 
 
 class Ring:
@@ -14,15 +16,20 @@ class Ring:
         self._values = np.zeros(size, dtype=np.float64)
         self.count = 0
         """Values added since the start."""
+        self.maximum = 0.0
+        """Largest value since the start, kept or forgotten."""
 
     def add(self, value: float) -> None:
         """Keep a value, forgetting the oldest one."""
         self._values[self.count % len(self._values)] = value
         self.count += 1
+        if value > self.maximum:
+            self.maximum = value
 
     def clear(self) -> None:
         """Forget everything."""
         self.count = 0
+        self.maximum = 0.0
 
     def values(self) -> np.ndarray:
         """Return a copy of what is kept, in no particular order."""
@@ -55,6 +62,8 @@ class LoopTiming:
     """Ticks that had to do without a new sample."""
     write_errors: int = 0
     """Commands that the link refused to send."""
+    seen: TickCounter = field(default_factory=TickCounter)
+    """The ticks of the samples that were answered; what it misses, the controller never saw."""
 
     @classmethod
     def new(cls, size: int = 1 << 15) -> LoopTiming:
@@ -66,10 +75,11 @@ class LoopTiming:
         for ring in (self.latency, self.interval, self.period_error, self.inference):
             ring.clear()
         self.overruns = self.misses = self.write_errors = 0
+        self.seen = TickCounter()
 
     def figures(self) -> dict[str, float]:
         """Return the flat figures for diagnostics and benchmarks, microseconds and counts."""
-        percents = {'p50': 50.0, 'p99': 99.0, 'p999': 99.9, 'max': 100.0}
+        percents = {'p50': 50.0, 'p99': 99.0, 'p999': 99.9}
         rings = {
             'latency_us': self.latency,
             'period_error_us': self.period_error,
@@ -81,8 +91,11 @@ class LoopTiming:
             for name, ring in rings.items()
             for label, value in zip(percents, ring.percentile(*percents.values()), strict=True)
         }
+        # The worst case is that of the whole time, not only of what the ring still holds.
+        result.update({f'{name}_max': 1e6 * ring.maximum for name, ring in rings.items()})
         result['overruns'] = float(self.overruns)
         result['misses'] = float(self.misses)
         result['write_errors'] = float(self.write_errors)
+        result['lost'] = float(self.seen.missing)
         result['ticks'] = float(self.interval.count)
         return result

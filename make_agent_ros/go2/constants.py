@@ -107,6 +107,13 @@ CALF_M = 0.213
 FOOT_RADIUS_M = 0.022
 """Foot sphere, m [URDF]."""
 
+TRUNK_HALF_M = np.array([0.1881, 0.04675, 0.057])
+"""Half the trunk's box, centred on the base frame, m [URDF]."""
+TRUNK_HALF_M.flags.writeable = False
+HEAD_LOW_M = np.array([0.293, 0.0, -0.107])
+"""Lowest point of the head in the base frame, m [URDF]."""
+HEAD_LOW_M.flags.writeable = False
+
 SIDE_SIGN = np.array([1.0, -1.0, 1.0, -1.0])
 """+1 for left legs, -1 for right legs."""
 SIDE_SIGN.flags.writeable = False

@@ -37,10 +37,13 @@ from unitree_sdk2py.idl.unitree_go.msg import dds_ as unitree_go
 
 LOWSTATE_TOPIC = 'rt/lowstate'
 LOWCMD_TOPIC = 'rt/lowcmd'
+LF_LOWSTATE_TOPIC = 'rt/lf/lowstate'
+"""The same samples at a low rate; Unitree's own subscriber examples listen here."""
 
 TOPIC_TYPES: dict[str, Any] = {
     LOWSTATE_TOPIC: unitree_go.LowState_,
     LOWCMD_TOPIC: unitree_go.LowCmd_,
+    LF_LOWSTATE_TOPIC: unitree_go.LowState_,
     'rt/sportmodestate': unitree_go.SportModeState_,
     'rt/wirelesscontroller': unitree_go.WirelessController_,
 }

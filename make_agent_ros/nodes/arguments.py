@@ -79,6 +79,12 @@ ARGUMENTS: tuple[Argument, ...] = (
     ),
     Argument('namespace', '', 'ROS namespace of all nodes, e.g. go2_1.'),
     Argument(
+        'security',
+        '',
+        'SROS2 keystore made from config/sros2/policy.xml: each node joins with its enclave '
+        '/make_agent_ros/NODE, and nobody without one is heard. Empty: off.',
+    ),
+    Argument(
         'use_sim_time',
         'false',
         "true: ROS stamps follow the simulator's /clock. The control loop is on the robot's own "
@@ -122,13 +128,16 @@ class Settings:
     headless: bool = True
     dry_run: bool = False
     namespace: str = ''
+    security: str = ''
     use_sim_time: bool = False
     log_level: str = 'info'
 
 
 def arguments_of(group: str) -> tuple[Argument, ...]:
     """Return the arguments that mean something to a group of nodes (`graph.GROUPS`)."""
-    common = {'interface', 'domain', 'params_file', 'namespace', 'log_level', 'use_sim_time'}
+    common = {
+        'interface', 'domain', 'params_file', 'namespace', 'security', 'log_level', 'use_sim_time',
+    }  # fmt: skip
     own = {'sim': {'headless'}, 'record': {'robot', 'record'}}.get(group)
     if own is None:
         return ARGUMENTS
@@ -199,6 +208,7 @@ def settings_from(values: Values) -> Settings:
         headless=text['headless'] == 'true',
         dry_run=(text['dry_run'] or str(real).lower()) == 'true',
         namespace=text['namespace'],
+        security=str(Path(text['security']).expanduser().resolve()) if text['security'] else '',
         use_sim_time=text['use_sim_time'] == 'true',
         log_level=text['log_level'],
     )

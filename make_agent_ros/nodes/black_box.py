@@ -1,4 +1,5 @@
-"""A black box as a bag: `/lowstate`, `/lowcmd` and the mode changes, for Foxglove and PlotJuggler.
+"""A black box as a bag for Foxglove and PlotJuggler: `/lowstate`, `/lowcmd`, the policy's
+`/observation` and `/action`, and mode and policy digest as `/marks`.
 
 The controller writes the plain arrays at once (`control.blackbox.save`) and starts this module as
 a process of its own, so that encoding thousands of messages never competes with the loop.
@@ -7,7 +8,6 @@ a process of its own, so that encoding thousands of messages never competes with
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +19,7 @@ from make_agent_ros.control.realtime import leave_realtime
 from make_agent_ros.go2.command import JointCommand
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.go2.wire import LowCmdEncoder, LowStateEncoder
+from make_agent_ros.recording.messages import floats_cdr, string_cdr
 from make_agent_ros.recording.writer import BagWriter
 
 MODULE = 'make_agent_ros.nodes.black_box'
@@ -52,6 +53,11 @@ def write_bag(path: Path) -> Path:
             writer.write('/lowstate', states.encode(_state(box, i)), stamp_ns)
         if box['armed'][i]:
             writer.write('/lowcmd', commands.encode(_command(box, i)), stamp_ns)
+        for name in ('observation', 'action'):
+            row = box[name][i]
+            # A policy computes at a tenth of the loop's rate; what it said stays in the box.
+            if np.isfinite(row[0]) and (i == 0 or not _same(row, box[name][i - 1])):
+                writer.write(f'/{name}', floats_cdr(row[np.isfinite(row)].tolist()), stamp_ns)
     writer.close()
     return folder
 
@@ -76,10 +82,8 @@ def _command(box: dict[str, np.ndarray], i: int) -> JointCommand:
     )
 
 
-def string_cdr(text: str) -> bytes:
-    """Return a `std_msgs/msg/String` as little-endian CDR with its encapsulation header."""
-    data = text.encode() + b'\0'
-    return b'\x00\x01\x00\x00' + struct.pack('<I', len(data)) + data
+def _same(row: np.ndarray, before: np.ndarray) -> bool:
+    return np.array_equal(row, before, equal_nan=True)
 
 
 def main() -> None:

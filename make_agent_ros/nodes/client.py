@@ -13,11 +13,15 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Empty, String
 from std_srvs.srv import SetBool, Trigger
 
 from make_agent_ros.go2.constants import JOINT_NAMES, joint_index_map
@@ -28,6 +32,7 @@ LATCHED = QoSProfile(
 )
 COMMAND_PERIOD_S = 0.05
 """/cmd_vel goes out at 20 Hz; the controller takes 0.5 s of silence for a lost operator."""
+HEARTBEAT_PERIOD_S = 0.2
 
 WATCH_S = 0.1
 
@@ -53,8 +58,9 @@ class Operator:
         self._joints = np.full(12, np.nan)
         self._joint_map: np.ndarray | None = None
         self._command: tuple[float, float, float] | None = None
+        self._beating = False
         self._lock = threading.Lock()
-        self._leaving = threading.Event()
+        self._clients: dict[str, Client[Any, Any]] = {}
 
     def __enter__(self) -> Operator:
         self._context = rclpy.Context()
@@ -73,10 +79,13 @@ class Operator:
         node.create_subscription(
             JointState, 'joint_states', self._on_joints, qos_profile_sensor_data
         )
+        self._heartbeat = node.create_publisher(Empty, 'controller/heartbeat', 1)
         node.create_timer(COMMAND_PERIOD_S, self._publish_command)
+        node.create_timer(HEARTBEAT_PERIOD_S, self._publish_heartbeat)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._leaving: Future[None] = Future()
+        self._thread = threading.Thread(target=self._spin, name='operator', daemon=True)
         self._thread.start()
         return self
 
@@ -86,15 +95,16 @@ class Operator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leaving.set()
-        self._thread.join(timeout=2.0)
-        self._executor.shutdown(timeout_sec=1.0)
+        # Nothing may be destroyed under a thread that still waits on it or runs a callback with
+        # it, however busy the machine: first the thread is woken and ends, then the rest goes.
+        self._leaving.set_result(None)
+        self._thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def _spin(self) -> None:
-        while not self._leaving.is_set():
-            self._executor.spin_once(timeout_sec=WATCH_S)
+        self._executor.spin_until_future_complete(self._leaving)
 
     # -- driving --------------------------------------------------------------------------------
 
@@ -107,6 +117,14 @@ class Operator:
             message = Twist()
             message.linear.x, message.linear.y, message.angular.z = map(float, self._command)
             self._twist.publish(message)
+
+    def beat(self, on: bool) -> None:
+        """Publish the operator's heartbeat from now on, or stop doing so."""
+        self._beating = on
+
+    def _publish_heartbeat(self) -> None:
+        if self._beating:
+            self._heartbeat.publish(Empty())
 
     # -- asking ---------------------------------------------------------------------------------
 
@@ -132,28 +150,70 @@ class Operator:
         kind, request = (Trigger, Trigger.Request())
         if data is not None:
             kind, request = (SetBool, SetBool.Request(data=data))
-        client = self.node.create_client(kind, service)
-        try:
-            if not client.wait_for_service(timeout_sec=min(timeout_s, 10.0)):
-                raise OperatorError(f'{service}: nobody offers this service')
-            done = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: done.set())
-            deadline = time.monotonic() + timeout_s
-            while not done.wait(WATCH_S):
-                watch()
-                if time.monotonic() > deadline:
-                    raise OperatorError(f'{service}: no answer within {timeout_s:.0f} s')
-            answer = future.result()
-        finally:
-            self.node.destroy_client(client)
+        answer = self.ask(kind, service, request, timeout_s, watch)
         if not answer.success:
             raise OperatorError(f'{service}: {answer.message}')
         return str(answer.message)
 
+    def set_parameters(self, node: str, timeout_s: float = 5.0, **values: Any) -> None:
+        """Set parameters of a node; `__` in a name stands for the dot of a group.
+
+        Raises:
+            OperatorError: no such node, no answer in time, or a refusal with its reason.
+        """
+        parameters = [
+            Parameter(name.replace('__', '.'), value=value).to_parameter_msg()
+            for name, value in values.items()
+        ]
+        service = f'{node}/set_parameters'
+        request = SetParameters.Request(parameters=parameters)
+        for result in self.ask(SetParameters, service, request, timeout_s).results:
+            if not result.successful:
+                raise OperatorError(f'{service}: {result.reason}')
+
+    def ask(
+        self,
+        kind: Any,
+        service: str,
+        request: Any,
+        timeout_s: float,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """Call a service of any type and return its response.
+
+        Raises:
+            OperatorError: no such service or no answer in time.
+        """
+        client = self._client(kind, service)
+        if not client.wait_for_service(timeout_sec=min(timeout_s, 10.0)):
+            raise OperatorError(f'{service}: nobody offers this service')
+        done = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: done.set())
+        deadline = time.monotonic() + timeout_s
+        try:
+            while not done.wait(WATCH_S):
+                watch()
+                if time.monotonic() > deadline:
+                    raise OperatorError(f'{service}: no answer within {timeout_s:.0f} s')
+        finally:
+            if not done.is_set():
+                client.remove_pending_request(future)
+        return future.result()
+
+    def _client(self, kind: Any, service: str) -> Client[Any, Any]:
+        """Return the client of a service; kept until the end, for the executor may wait on it."""
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, service)
+        return self._clients[service]
+
     def state(self, node: str) -> dict[str, Any]:
         """Return the newest state of a node; empty before the first."""
         return self._states.get(node, {})
+
+    def forget(self, node: str) -> None:
+        """Drop the last state of a node, e.g. before it is started again."""
+        self._states.pop(node, None)
 
     def wait_for(
         self, node: str, condition: Callable[[dict[str, Any]], bool], timeout_s: float, what: str
@@ -184,6 +244,17 @@ class Operator:
         if not columns:
             raise OperatorError('no /odom has arrived; is the simulator running?')
         return Track(*columns)
+
+    def newest(self) -> Track | None:
+        """Return the newest odometry sample as a track of one row; None before the first."""
+        with self._lock:
+            row = self._rows[-1] if self._rows else None
+        return None if row is None else Track(*(np.array([value]) for value in row))
+
+    def forget_track(self) -> None:
+        """Drop the odometry heard so far."""
+        with self._lock:
+            self._rows.clear()
 
     def _state_callback(self, name: str) -> Callable[[String], None]:
         def on_state(message: String) -> None:

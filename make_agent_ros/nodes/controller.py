@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 
 import rclpy
@@ -16,7 +15,6 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Imu, JointState, Joy
 from std_msgs.msg import Empty, String, UInt8MultiArray
-from std_srvs.srv import SetBool, Trigger
 
 from make_agent_ros.control import realtime
 from make_agent_ros.control.blackbox import BlackBox
@@ -27,9 +25,9 @@ from make_agent_ros.control.machine import Reply, Request
 from make_agent_ros.go2.link import LinkError, RobotLink
 from make_agent_ros.nodes import controller_messages as messages
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
-from make_agent_ros.nodes.controller_work import ControllerWork
-from make_agent_ros.nodes.guard import Guard
-from make_agent_ros.nodes.parameters import ParameterError, load_parameters
+from make_agent_ros.nodes.controller_work import ControllerWork, start_guard
+from make_agent_ros.nodes.parameters import ParameterError, follow_parameters, load_parameters
+from make_agent_ros.nodes.services import Services
 
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
@@ -48,15 +46,10 @@ class ControllerNode(Node):
         realtime.prepare_helpers(config.realtime_priority)
         self._note = 'stop: ~/stop, or L2 + B on the remote'
         self._fault: Fault | None = None
-        self._said = ''
-        self._said_s = 0.0
+        self._said, self._said_s = '', 0.0
         box = BlackBox(config.rate_hz, config.black_box_s)
         self.link = RobotLink(config.interface, config.domain)
-        self.guard: Guard | None = None
-        if config.guard_timeout_s > 0.0 and not config.dry_run:
-            self.guard = Guard(
-                config.interface, config.domain, config.guard_timeout_s, config.damping_kd
-            )
+        self.guard = start_guard(config)
         beat = None if self.guard is None else self.guard.beat
         controller = Controller(config.controller())
         self.loop = RealtimeLoop(self.link, controller, config.loop(), box, beat=beat)
@@ -69,12 +62,14 @@ class ControllerNode(Node):
         self.create_subscription(UInt8MultiArray, 'policy', self._on_policy, LATCHED)
         self.create_subscription(Joy, 'joy', self._on_joy, 1)
         self.create_subscription(Empty, '~/heartbeat', lambda _: self.loop.heartbeat(), 1)
+        services = Services(self)
         for request in (Request.STAND_UP, Request.WALK, Request.LIE_DOWN, Request.STOP,
                         Request.RESET):  # fmt: skip
-            self._serve(request.value, partial(self.loop.request, request))
-        self._serve('hand_back', self.work.hand_back)
-        self._serve('dump', self._dump)
-        self.create_service(SetBool, '~/arm', self._arm)
+            services.trigger(request.value, partial(self.loop.request, request))
+        services.trigger('hand_back', self.work.hand_back)
+        services.trigger('dump', self._dump, log=False)
+        services.switch('arm', self._arm)
+        follow_parameters(self, ControllerNodeConfig, self._set)
         self.create_timer(1.0 / config.publish_rate_hz, self._publish_sensors)
         self.create_timer(HOUSEKEEPING_S, self._keep_house)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -103,6 +98,10 @@ class ControllerNode(Node):
     def _on_velocity(self, message: Twist) -> None:
         self.loop.set_velocity(message.linear.x, message.linear.y, message.angular.z)
 
+    def _set(self, name: str, value: object) -> None:
+        self.config = self.config.changed(name, value)
+        self.loop.configure(self.config.controller())
+
     def _on_policy(self, message: UInt8MultiArray) -> None:
         self.work.offer(bytes(message.data))
 
@@ -111,18 +110,8 @@ class ControllerNode(Node):
         if len(message.buttons) > JOY_STOP_BUTTON and message.buttons[JOY_STOP_BUTTON]:
             self.loop.request(Request.STOP)
 
-    def _serve(self, name: str, act: Callable[[], Reply]) -> None:
-        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            reply = act()
-            response.success, response.message = reply.accepted, reply.sentence
-            return response
-
-        self.create_service(Trigger, f'~/{name}', answer)
-
-    def _arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        reply = self.work.arm() if request.data else self.loop.request(Request.DISARM)
-        response.success, response.message = reply.accepted, reply.sentence
-        return response
+    def _arm(self, on: bool) -> Reply:
+        return self.work.arm() if on else self.loop.request(Request.DISARM)
 
     def _dump(self) -> Reply:
         return Reply(True, f'the black box will be in {self.work.dump("request")}')
@@ -153,6 +142,7 @@ class ControllerNode(Node):
     def _keep_house(self) -> None:
         if not self.loop.is_alive():
             raise RuntimeError(f'the control loop ended: {self.loop.error!r}')
+        self.work.keep_guard(self.guard)
         events = self.loop.controller.events
         while events:
             sentence = events.popleft()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from make_agent_ros.control.admission import AdmissionConfig
 from make_agent_ros.control.controller import ControllerConfig, Velocity
@@ -36,19 +37,32 @@ class ControllerNodeConfig:
         unit='rad',
     )  # fmt: skip
     velocity_min: list[float] = param(
-        [-0.6, -0.4, -1.0], 'Lowest command passed to a policy: vx, vy, wz.', unit='m/s, rad/s'
+        [-0.6, -0.4, -1.0],
+        'Lowest command passed to a policy: vx, vy, wz.',
+        unit='m/s, rad/s',
+        dynamic=True,
     )
     velocity_max: list[float] = param(
-        [1.2, 0.4, 1.0], 'Highest command passed to a policy: vx, vy, wz.', unit='m/s, rad/s'
+        [1.2, 0.4, 1.0],
+        'Highest command passed to a policy: vx, vy, wz.',
+        unit='m/s, rad/s',
+        dynamic=True,
     )
     acceleration_max: list[float] = param(
-        [2.0, 2.0, 4.0], 'How fast the command may change: vx, vy, wz.', unit='m/s^2, rad/s^2'
+        [2.0, 2.0, 4.0],
+        'How fast the command may change: vx, vy, wz.',
+        unit='m/s^2, rad/s^2',
+        dynamic=True,
     )
     use_default_command: bool = param(
-        False, "Walk at the policy's own default velocity until the first /cmd_vel arrives."
+        False,
+        "Walk at the policy's own default velocity until the first /cmd_vel arrives.",
+        dynamic=True,
     )
     remote_velocity: bool = param(
-        True, "Let the sticks of Unitree's remote set the velocity while they are moved."
+        True,
+        "Let the sticks of Unitree's remote set the velocity while they are moved.",
+        dynamic=True,
     )
     stand_up_s: float = param(
         1.2, 'Time for each of the two stages of standing up.', 0.5, 5.0, unit='s'
@@ -85,6 +99,11 @@ class ControllerNodeConfig:
             values = getattr(self, name)
             if len(values) != 3:
                 raise ParameterError(f'parameter {name} = {values}; give vx, vy and wz')
+        if not all(value > 0.0 for value in self.acceleration_max):
+            raise ParameterError(
+                f'parameter acceleration_max = {self.acceleration_max}; each must be positive, '
+                'or the robot would never follow a command'
+            )
         try:
             for key in self.trusted_keys:
                 public_key_hex(key)
@@ -96,6 +115,15 @@ class ControllerNodeConfig:
                     f'velocity_min {self.velocity_min} and velocity_max {self.velocity_max} must '
                     'enclose zero'
                 )
+
+    def changed(self, name: str, value: Any) -> ControllerNodeConfig:
+        """Return the configuration with one live parameter changed.
+
+        Raises:
+            ParameterError: the whole would make no sense.
+        """
+        changed = list(value) if isinstance(getattr(self, name), list) else value
+        return replace(self, **{name: changed})
 
     def controller(self) -> ControllerConfig:
         """Return the configuration of the pure controller."""

@@ -21,15 +21,25 @@ from make_agent_ros.control.loop import RealtimeLoop, Status
 from make_agent_ros.control.machine import MIN_DAMPING_S, Mode, Reply, Request
 from make_agent_ros.nodes.black_box import start_conversion
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
+from make_agent_ros.nodes.guard import Guard
 from make_agent_ros.policy import BundleError
 from make_agent_ros.policy.third_party import read_policy
 
 AUTO_ARM_PERIOD_S = 0.5
+SILENCE_S = 3.0
+"""How long other writers on rt/lowcmd may take to leave once their mode is released."""
 AFTERMATH_S = 0.5
 """How long the black box goes on recording after a fault before it is written."""
 
 Say = Callable[[str], None]
 """Takes a sentence for the log and for `~/state`."""
+
+
+def start_guard(config: ControllerNodeConfig) -> Guard | None:
+    """Return the dead man's guard; None where it is switched off or nothing is sent."""
+    if config.guard_timeout_s <= 0.0 or config.dry_run:
+        return None
+    return Guard(config.interface, config.domain, config.guard_timeout_s, config.damping_kd)
 
 
 class ControllerWork:
@@ -63,6 +73,12 @@ class ControllerWork:
         """Finish what was begun; a black box in the making is written to its end."""
         self._admissions.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=False)
+
+    def keep_guard(self, guard: Guard | None) -> None:
+        """Start a guard that has ended again."""
+        if guard is not None and guard.lost:
+            self._warn('the guard process has ended; a new one is started')
+            guard.revive()
 
     # -- policies ----------------------------------------------------------------------------
 
@@ -141,12 +157,22 @@ class ControllerWork:
 
             with MotionSwitcher(self._config.interface, self._config.domain) as switcher:
                 self._released_mode = switcher.release(self._config.release_timeout_s)
+            self._await_silence()
             reply = self._loop.request(Request.ARM)
             (self._info if reply.accepted else self._warn)(reply.sentence)
         except Exception as error:
             self._warn(f"not armed, Unitree's controller was not released: {error}")
         finally:
             self._taking_over.release()
+
+    def _await_silence(self) -> None:
+        """Give a released controller time to leave rt/lowcmd, and the search time to begin."""
+        deadline = time.monotonic() + SILENCE_S
+        # None before the first search, names while others write, empty when nobody does.
+        while self._loop.controller.inputs.foreign_writers != ():
+            if time.monotonic() > deadline:
+                return  # the controller refuses, and says who it is
+            time.sleep(0.05)
 
     def hand_back(self) -> Reply:
         """Lie down, damp, disarm and, on a real robot, start Unitree's controller again."""

@@ -88,7 +88,7 @@ class Graph:
         # or the simulator would be gone before the controller has damped the robot.
         child = subprocess.Popen(
             process.command(),
-            env=self._environment,
+            env={**self._environment, **process.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -108,6 +108,17 @@ class Graph:
     def _read(self, node: str, stream: IO[str]) -> None:
         for line in stream:
             self._sink(node, line.rstrip('\n'))
+
+    def kill(self, node: str) -> None:
+        """Kill a node (SIGKILL) and wait until it is gone; `start_again` brings it back."""
+        self._running[node].kill()
+        self._running[node].wait()
+
+    def start_again(self, node: str) -> None:
+        """Start a planned node that has ended."""
+        if self._running[node].poll() is None:
+            raise RuntimeError(f'{node} still runs; stop or kill it first')
+        self._start(next(process for process in self._planned if process.node == node))
 
     def pid(self, node: str) -> int:
         """Return a node's process id."""

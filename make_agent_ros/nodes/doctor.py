@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from make_agent_ros import __version__
+from make_agent_ros.control.posture import posture_doubt
 from make_agent_ros.nodes.arguments import ArgumentError
 from make_agent_ros.nodes.network import (
     ROBOT_SUBNET,
@@ -61,6 +62,8 @@ class Heard:
     """The robot's clock minus ours, by the DDS source time."""
     state_writers: tuple[str, ...] = ()
     command_writers: tuple[str, ...] = ()
+    doubt: str = ''
+    """What is odd about the pose measured last."""
     error: str = ''
 
 
@@ -185,6 +188,7 @@ def listen(interface: str, domain: int, seconds: float = LISTEN_S) -> Heard:
             clock_offset_s=stamp_s - now_s,
             state_writers=writers,
             command_writers=commanders,
+            doubt=posture_doubt(states[-1]),
         )
     finally:
         participant.close()
@@ -222,6 +226,11 @@ def robot_findings(heard: Heard, real: bool, interface: str, domain: int) -> lis
             'rt/lowcmd writers', 'ok' if others <= 1 else 'fail',
             ', '.join(heard.command_writers) or 'none',
             'only one program may write: stop the others, or the controller will refuse to arm',
+        ),
+        Finding(
+            'joint order', 'warn' if heard.doubt else 'ok',
+            heard.doubt or 'the pose fits gravity and the order of the joints',
+            'the controller will not stand up from this pose',
         ),
         Finding(
             'battery', 'ok' if heard.battery_soc >= BATTERY_WARN else 'warn',

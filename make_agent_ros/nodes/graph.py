@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from make_agent_ros.nodes import security
 from make_agent_ros.nodes.arguments import CHECK_ARGUMENTS, ArgumentError, Settings, Values
 from make_agent_ros.resources import resource_path
 
@@ -86,6 +87,18 @@ class Process:
     parameters: Parameters = field(default_factory=dict)
     log_level: str = 'info'
     essential: bool = True
+    keystore: str = ''
+    """SROS2 keystore; empty: without security."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables on top of the starter's own."""
+        return security.environment(self.keystore, self.node)
+
+    def own_arguments(self) -> list[str]:
+        """Return the ROS arguments that ROS 2's launch does not add by itself."""
+        enclave = ['--enclave', security.enclave_of(self.node)] if self.keystore else []
+        return [*enclave, '--log-level', f'{self.node}:={self.log_level}']
 
     def ros_arguments(self) -> list[str]:
         """Return the ROS 2 command-line arguments (`--ros-args` ...)."""
@@ -96,7 +109,7 @@ class Process:
             arguments += ['--params-file', str(path)]
         for name, value in self.parameters.items():
             arguments += ['-p', f'{name}:={_yaml(value)}']
-        return [*arguments, '--log-level', f'{self.node}:={self.log_level}']
+        return [*arguments, *self.own_arguments()]
 
     def command(self) -> list[str]:
         """Return the command line that starts the node without ROS 2's launch."""
@@ -128,7 +141,11 @@ def with_parameters(processes: Sequence[Process], **by_node: Parameters) -> list
 
 
 def plan(group: str, settings: Settings) -> list[Process]:
-    """Return the processes of a group, in starting order."""
+    """Return the processes of a group, in starting order.
+
+    Raises:
+        ArgumentError: the keystore lacks what a node needs.
+    """
     processes = []
     for spec in NODES:
         if spec.name not in GROUPS[group] or not spec.needed(settings):
@@ -146,8 +163,24 @@ def plan(group: str, settings: Settings) -> list[Process]:
                 parameters=parameters,
                 log_level=settings.log_level,
                 essential=spec.essential,
+                keystore=settings.security,
             )
         )
+    if settings.security:
+        names = [process.node for process in processes]
+        security.check_keystore(Path(settings.security), names, settings.namespace)
+    return processes
+
+
+def plan_and_probe(group: str, settings: Settings) -> list[Process]:
+    """Plan; with a keystore, also try whether this ROS 2 takes the first node's keys.
+
+    Raises:
+        ArgumentError: the keystore lacks something, or ROS 2 does not take it.
+    """
+    processes = plan(group, settings)
+    if settings.security:
+        security.probe(settings.security, processes[0].node, settings.namespace)
     return processes
 
 

@@ -38,18 +38,39 @@ class Guard:
             timeout_s: silence after which the guard takes over, s.
             kd: velocity gain of its damping, N m s/rad.
         """
-        module = 'make_agent_ros.nodes.guard'
-        self._process = subprocess.Popen(
-            [sys.executable, '-m', module, interface, str(domain), str(timeout_s), str(kd)],
+        self._command = [
+            sys.executable, '-m', 'make_agent_ros.nodes.guard',
+            interface, str(domain), str(timeout_s), str(kd),
+        ]  # fmt: skip
+        self._process, self._pipe = self._start()
+        self.lost = False
+        """Whether the guard process is gone."""
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        process = subprocess.Popen(
+            self._command,
             stdin=subprocess.PIPE,
             # Ctrl-C in the terminal is for the controller; the guard outlives it if need be.
             start_new_session=True,
         )
-        assert self._process.stdin is not None
-        self._pipe = self._process.stdin.fileno()
-        os.set_blocking(self._pipe, False)
+        assert process.stdin is not None
+        pipe = process.stdin.fileno()
+        os.set_blocking(pipe, False)
+        return process, pipe
+
+    def revive(self) -> None:
+        """Start a lost guard again; the loop goes on beating meanwhile."""
+        dead = self._process
+        dead.wait()
+        process, pipe = self._start()
+        # The loop's descriptor changes its meaning in one step: it never writes to a closed one.
+        os.dup2(pipe, self._pipe, inheritable=False)
+        assert process.stdin is not None
+        assert dead.stdin is not None
+        process.stdin.close()
+        process.stdin = dead.stdin
+        self._process = process
         self.lost = False
-        """Whether the guard process is gone."""
 
     def beat(self, armed: bool) -> None:
         """Tell the guard that the controller lives; called by the control loop."""

@@ -36,7 +36,7 @@ def describe(group: str) -> LaunchDescription:
     def start(context: LaunchContext) -> list[Any]:
         values = {a.name: LaunchConfiguration(a.name).perform(context) for a in arguments}
         actions: list[Any] = []
-        for process in graph.plan(group, settings_from(values)):
+        for process in graph.plan_and_probe(group, settings_from(values)):
             node = _action(process)
             actions.append(node)
             if process.essential:
@@ -77,7 +77,8 @@ def _action(process: graph.Process) -> Node:
         name=process.node,
         namespace=process.namespace,
         parameters=[*map(str, process.params_files), process.parameters],
-        ros_arguments=['--log-level', f'{process.node}:={process.log_level}'],
+        ros_arguments=process.own_arguments(),
+        additional_env=process.environment,
         output='screen',
         emulate_tty=True,
         sigterm_timeout=STOP_S,

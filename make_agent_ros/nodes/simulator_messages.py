@@ -142,13 +142,18 @@ def state_text(
     if wire is not None:
         state['lowcmd_gap_ms_max'] = _ms(wire.gap_s_max)
         state['lowcmd_gap_ms_p99'] = _ms(wire.gap_s_p99)
-        state['reply_us_p50'] = round(1e6 * wire.reply_s_p50, 1)
-        state['reply_us_p99'] = round(1e6 * wire.reply_s_p99, 1)
+        state['reply_us_p50'] = _scaled(wire.reply_s_p50, 1e6, 1)
+        state['reply_us_p99'] = _scaled(wire.reply_s_p99, 1e6, 1)
     return json.dumps(state)
 
 
 def _ms(seconds: float) -> float | None:
-    return round(1e3 * seconds, 3) if math.isfinite(seconds) else None
+    return _scaled(seconds, 1e3, 3)
+
+
+def _scaled(seconds: float, factor: float, digits: int) -> float | None:
+    # JSON has no NaN
+    return round(factor * seconds, digits) if math.isfinite(seconds) else None
 
 
 def diagnostics(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from make_agent_ros.control import ControllerConfig, FaultCode, Mode, Request, SafetyLimits
+from make_agent_ros.control.safety import tilt
 from make_agent_ros.control.walker import WalkConfig
 from make_agent_ros.go2.constants import (
     JOINT_LOWER_RAD,
@@ -19,6 +21,8 @@ from make_agent_ros.go2.constants import (
     joint_index_map,
 )
 from make_agent_ros.go2.remote import Button, Remote, encode_remote
+from make_agent_ros.policy import load
+from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.faults import Faults
 
 from .harness import TICK_S, World, constant_bundle, explosive_bundle, is_damping
@@ -163,6 +167,33 @@ def test_a_lost_motor_never_leaves_the_controller_in_a_moving_mode_on_a_fallen_r
     _w, x, y, _z = world.robot.data.qpos[3:7]
     upright = 1.0 - 2.0 * (x * x + y * y)
     assert upright > 0.6 or world.mode is Mode.FAULT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('gait', ['trot', 'pace'])
+@pytest.mark.parametrize('how', [Request.LIE_DOWN, Request.STAND_UP])
+def test_a_walk_may_be_ended_at_any_moment_of_the_stride(world, gait, how):
+    """The feet come down first: folded or held as they are, a pacing robot rolls over."""
+    world.bring_to(Mode.STAND)
+    world.offer(load(resource_path(f'models/{gait}.onnx')))
+    world.run(0.6)
+    assert world.ask(Request.WALK).accepted
+
+    def drive(seconds: float) -> None:
+        for _ in range(round(seconds / TICK_S)):
+            world.controller.inputs.velocity = (0.4, 0.0, 0.0, world.now_s)
+            world.step()
+
+    drive(1.5)
+    for _ in range(5):
+        drive(0.09)
+        end = copy.deepcopy(world)
+        assert end.ask(how).accepted
+        for _ in range(500):
+            end.step()
+            assert max(map(abs, tilt(*end.state.quat_wxyz.tolist()))) < 0.6
+        assert end.controller.machine.fault is None
+        assert end.mode in (Mode.STAND, Mode.LIE_DOWN)
 
 
 def test_damping_goes_on_until_disarmed_whatever_arrives(world):

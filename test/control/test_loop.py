@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from make_agent_ros.control import (
 )
 from make_agent_ros.control.blackbox import BlackBox, load, save
 from make_agent_ros.control.loop import LoopConfig, RealtimeLoop
+from make_agent_ros.control.timing import Ring
 from make_agent_ros.go2.command import JointCommand
 from make_agent_ros.go2.constants import LYING_JOINT_POS
 from make_agent_ros.go2.state import RobotState
@@ -38,6 +40,7 @@ class MemoryLink:
         self.writers: list[str] = []
         self.fail_writes = False
         self.broken = False
+        self.tick = 0
         self._state: RobotState | None = None
         self._arrived = threading.Event()
         self._quit = threading.Event()
@@ -47,18 +50,17 @@ class MemoryLink:
 
     def _talk(self) -> None:
         rng = np.random.default_rng(0)
-        tick = 0
         while not self._quit.wait(0.002):
             if self.silent.is_set():
                 continue
-            tick += 2
+            self.tick += 2
             self._state = RobotState(
                 quat_wxyz=np.array([1.0, 0.0, 0.0, 0.0]),
                 base_ang_vel=0.01 * rng.normal(size=3),
                 joint_pos=LYING_JOINT_POS + 0.001 * rng.normal(size=12),
                 joint_vel=0.01 * rng.normal(size=12),
                 stamp_s=time.monotonic(),
-                tick=tick,
+                tick=self.tick,
             )
             self._arrived.set()
 
@@ -242,3 +244,31 @@ def test_a_full_black_box_keeps_the_last_seconds_only():
     for i in range(170):
         box.record(0.01 * i, None, controller)
     np.testing.assert_allclose(box.snapshot()['time_s'], 0.01 * np.arange(120, 170))
+
+
+def test_a_new_configuration_counts_from_the_next_tick_and_leaves_the_rest_alone(loop):
+    before = loop.controller.config
+    loop.configure(replace(before, velocity_max=(0.3, 0.1, 0.2)))
+    wait_until(lambda: loop.controller.config.velocity_max == (0.3, 0.1, 0.2))
+    assert loop.controller.config.limits == before.limits
+    assert loop.error is None
+
+
+def test_samples_that_the_loop_never_saw_are_counted_by_their_ticks(loop, link):
+    wait_until(lambda: loop.timing.latency.count > 100)
+    loop.timing.clear()
+    wait_until(lambda: loop.timing.latency.count > 100)
+    link.tick += 20
+    counted = loop.timing.latency.count
+    wait_until(lambda: loop.timing.latency.count > counted + 20)
+    assert loop.timing.figures()['lost'] >= 10
+
+
+def test_the_worst_case_is_that_of_the_whole_time():
+    ring = Ring(size=4)
+    for value in (1.0, 9.0, 2.0, 2.0, 2.0, 2.0):
+        ring.add(value)
+    assert ring.maximum == 9.0
+    assert ring.percentile(100) == [2.0]
+    ring.clear()
+    assert ring.maximum == 0.0

@@ -46,7 +46,13 @@ def subscribe(topic: str, kind, seconds: float = 10.0):
     subscriber.Init()
     message = subscriber.Read(seconds)
     good = CRC().Crc(message) == message.crc
-    if kind is LowState_:
+    if topic == 'rt/lf/lowstate':
+        first = message.tick
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            message = subscriber.Read(0.2) or message
+        say(crc=good, ticks=message.tick - first)
+    elif kind is LowState_:
         q = [motor.q for motor in message.motor_state]
         say(q=q, tick=message.tick, crc=good, quaternion=list(message.imu_state.quaternion))
     else:
@@ -139,6 +145,7 @@ def switch_modes() -> None:
 
 ROLES = {
     'read-lowstate': lambda: subscribe('rt/lowstate', LowState_),
+    'read-lf-lowstate': lambda: subscribe('rt/lf/lowstate', LowState_),
     'read-lowcmd': lambda: subscribe('rt/lowcmd', LowCmd_),
     'write-lowstate': publish_states,
     'write-lowcmd': publish_commands,

@@ -12,7 +12,13 @@ import pytest
 from make_agent_ros.go2.command import JointCommand, damping_command
 from make_agent_ros.go2.constants import JOINT_NAMES, SDK_JOINT_NAMES
 from make_agent_ros.go2.dds import LOWSTATE_TOPIC
-from make_agent_ros.go2.link import LinkError, RawReader, RobotLink, SimulatedRobotLink
+from make_agent_ros.go2.link import (
+    ArrivalLog,
+    LinkError,
+    RawReader,
+    RobotLink,
+    SimulatedRobotLink,
+)
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.go2.wire import LowStateEncoder, decode_lowcmd, lowstate_crc
 
@@ -69,6 +75,22 @@ def test_the_sdk_reads_our_lowstate(robot, dds_domain, sdk_peer):
     assert answer['tick'] == 1234
     for i, name in enumerate(JOINT_NAMES):
         assert answer['q'][SDK_JOINT_NAMES.index(name)] == i / 8
+
+
+def test_one_sample_in_25_also_reaches_subscribers_of_the_low_rate_topic(
+    robot, dds_domain, sdk_peer
+):
+    peer = sdk_peer('read-lf-lowstate', dds_domain)
+    answer = {}
+    reader = threading.Thread(target=lambda: answer.update(peer.answer()))
+    reader.start()
+    tick = iter(range(1_000_000))
+    publish_until(
+        lambda: not reader.is_alive(), lambda: robot.write_state(a_sample(next(tick))), 0.001
+    )
+    assert answer['crc']
+    assert answer['ticks'] > 0
+    assert answer['ticks'] % 25 == 0
 
 
 def test_we_read_the_sdks_lowstate(link, dds_domain, sdk_peer):
@@ -260,3 +282,15 @@ def test_one_domain_has_one_interface_per_process(link, dds_domain, monkeypatch)
 def test_a_closed_domain_can_be_opened_again(dds_domain):
     for _ in range(3):
         RobotLink('lo', dds_domain).close()
+
+
+def test_commands_from_before_the_first_state_count_as_arrivals_and_reply_to_nothing():
+    log = ArrivalLog()
+    for i in range(3):
+        log.add(0.01 * i, np.nan)
+    report = log.report()
+    assert report.count == 3
+    assert report.gap_s_max == pytest.approx(0.01)
+    assert np.isnan(report.reply_s_p50)
+    log.add(0.04, 0.039)
+    assert log.report().reply_s_p99 == pytest.approx(0.001)

@@ -68,7 +68,7 @@ class Robot:
     def start_controller(self, **parameters: str) -> subprocess.Popen:
         """Start the controller armed for the simulator, patient with a busy machine."""
         # A dead controller's last state may still be on the graph.
-        self.operator._states.pop('controller', None)
+        self.operator.forget('controller')
         boxes = str(self.folder / 'boxes')
         return self.start(
             'controller',
@@ -96,6 +96,14 @@ class Robot:
         future = client.call_async(SetBool.Request(data=on))
         self.poll(future.done, 10.0, 'an answer')
         return future.result()
+
+    def accepts(self, service: str) -> bool:
+        """Call a service; whether it was accepted."""
+        try:
+            self.call(service)
+        except OperatorError:
+            return False
+        return True
 
     def refusal(self, service: str) -> str:
         """Call a service that must refuse; return its sentence."""

@@ -21,7 +21,7 @@ from std_msgs.msg import UInt8MultiArray
 from make_agent_ros.control.admission import bundle_digest
 from make_agent_ros.control.blackbox import load
 from make_agent_ros.go2.link import SimulatedRobotLink
-from make_agent_ros.nodes.client import LATCHED
+from make_agent_ros.nodes.client import LATCHED, OperatorError
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
 from make_agent_ros.nodes.parameters import ParameterError, yaml_text
 from make_agent_ros.policy import save, to_bytes
@@ -46,11 +46,21 @@ def test_the_shipped_yaml_is_the_dataclass():
         {'trusted_keys': ['not a key']},
         {'velocity_max': [1.0]},
         {'velocity_min': [0.1, 0.0, 0.0]},
+        {'acceleration_max': [2.0, 0.0, 4.0]},
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused_by_name(changes):
     with pytest.raises(ParameterError, match=next(iter(changes))):
         ControllerNodeConfig(**changes)
+
+
+def test_a_live_parameter_changes_alone_and_only_if_the_whole_still_makes_sense():
+    config = ControllerNodeConfig()
+    changed = config.changed('velocity_max', array('d', [0.5, 0.2, 0.4]))
+    assert changed.controller().velocity_max == (0.5, 0.2, 0.4)
+    assert replace(changed, velocity_max=config.velocity_max) == config
+    with pytest.raises(ParameterError, match='enclose zero'):
+        config.changed('velocity_max', [-0.1, 0.2, 0.4])
 
 
 @pytest.fixture
@@ -103,6 +113,12 @@ class TestWithSimulator:
             assert 'policy refused' in state['note']
             assert (state['mode'], state['policy']) == ('WALK', bundle_digest(second))
 
+        robot.operator.set_parameters('controller', velocity_max=[0.5, 0.2, 0.4])
+        for parameter in ({'velocity_max': [-1.0, 0.2, 0.4]}, {'limits__roll_max_rad': 3.0}):
+            with pytest.raises(OperatorError):
+                robot.operator.set_parameters('controller', **parameter)
+        assert robot.mode() == 'WALK'
+
         robot.call('stop')
         assert robot.wait_mode('DAMPING')['fault'] is None
         robot.poll(lambda: robot.height_m() < 0.1, START_S, 'lying')
@@ -115,6 +131,10 @@ class TestWithSimulator:
         robot.poll(lambda: 'lowcmd' in bag_topics(bag), 60.0, 'the bag of the black box')
         robot.call('hand_back')
         robot.wait_mode('PASSIVE')
+        for called in ('walk: walking starts from STAND', 'stand_up: standing up', 'stop: damping',
+                       'hand_back: lying down'):  # fmt: skip
+            robot.poll(lambda c=called: f'called by /operator: ~/{c}' in robot.log('controller'),
+                       5.0, f'the caller of {called}')  # fmt: skip
         controller.send_signal(signal.SIGINT)
         assert controller.wait(10.0) == 0
 
@@ -208,6 +228,23 @@ class TestWithSimulator:
         robot.operator.wait_for(
             'simulator', lambda s: s['sport_mode'] == 'normal', 20.0, 'sport mode again'
         )
+        assert 'called by /operator: ~/arm true: releasing' in robot.log('controller')
+
+    @pytest.mark.parametrize('kind', ['sim', 'go2'])
+    def test_a_robot_whose_legs_are_swapped_is_not_stood_up(self, robot, kind):
+        robot.start('simulator', **{'faults.corrupt': 'swap_legs'})
+        robot.start_controller(robot=kind)
+        if kind == 'go2':
+            robot.wait_mode('PASSIVE', START_S)
+            robot.arm()
+        robot.wait_mode('DAMPING', START_S)
+        sentence = robot.refusal('stand_up')
+        assert 'the measured pose looks like' in sentence
+        assert 'FL and FR legs exchanged' in sentence
+        assert robot.mode() == 'DAMPING'
+        robot.operator.call('simulator/clear_faults')
+        robot.poll(lambda: robot.accepts('stand_up'), 10.0, 'standing up with the legs in order')
+        robot.wait_mode('STAND')
 
     def test_a_fault_is_latched_told_and_boxed_and_reset_only_when_cured(self, robot, tmp_path):
         robot.start('simulator', **{'faults.battery_soc': '90.0'})

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ class Script:
     node: str
     code: str
     essential: bool = True
+    environment: dict[str, str] = field(default_factory=dict)
 
     def command(self):
         return [sys.executable, '-c', self.code]
@@ -46,6 +47,14 @@ def test_lines_are_prefixed_with_the_node_and_exit_codes_reported(capfd):
     assert '[a] hello' in out
     assert '[a] has ended (exit code 0); stopping the rest' in out
     assert '[b] exit code 0' in out
+
+
+def test_a_node_gets_its_own_environment_on_top_of_the_starters():
+    lines: list[str] = []
+    code = 'import os; print(os.environ["MINE"], os.environ["HOME"])'
+    scripts = [Script('a', code, environment={'MINE': 'this'}), Script('b', PATIENT + 'pass')]
+    with Graph(scripts, lambda node, line: lines.append(line)):
+        said(lines, f'this {os.environ["HOME"]}')
 
 
 def test_a_node_that_is_not_essential_may_end():

@@ -13,7 +13,7 @@ from make_agent_ros.go2.command import damping_command
 from make_agent_ros.go2.dds import LOWCMD_TOPIC, Participant
 from make_agent_ros.go2.link import RobotLink, SimulatedRobotLink
 from make_agent_ros.go2.wire import decode_lowcmd, encode_lowstate
-from make_agent_ros.nodes.guard import ARMED, DISARMED
+from make_agent_ros.nodes.guard import ARMED, DISARMED, Guard
 
 from control.harness import is_damping  # isort: skip
 from make_agent_ros.control.admission import standing_state
@@ -80,6 +80,24 @@ def test_a_controller_that_dies_or_hangs_while_armed_is_replaced_by_damping(guar
     seconds = first_command_s(robot)
     assert seconds is not None
     assert seconds < 1.5
+
+
+def test_a_guard_that_was_killed_is_started_again_and_guards(robot, dds_domain, wait_until):
+    guard = Guard('lo', dds_domain, 0.3, 3.0)
+    guard._process.kill()
+    guard._process.wait()
+    guard.beat(True)
+    assert guard.lost
+    guard.revive()
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        guard.beat(True)
+        time.sleep(0.01)
+    assert not guard.lost
+    assert robot.take_command() is None
+    assert first_command_s(robot) is not None, 'silence while armed is answered by damping'
+    guard.close()
+    assert guard._process.poll() is not None
 
 
 def test_the_guard_steps_back_for_a_new_controller(guard, robot, dds_domain, wait_until):

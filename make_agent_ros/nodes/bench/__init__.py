@@ -1,9 +1,14 @@
-"""Benchmarks that need real processes: the controller node against the simulated robot.
+"""Benchmarks that need real processes: the nodes against the simulated robot.
 
-Each part is a process of its own that answers JSON lines; `controller.run_bench` conducts them.
+`controller` times the loop beside the loop of field scripts; `faults`, `kills` and `soak` run the
+graph of `deploy` and judge it from the wire (`rig`, `tap`, `window`).
 """
 
 from __future__ import annotations
 
 HIDDEN = (128, 128)
 """Layers of the policy that both loops run."""
+
+
+class BenchError(RuntimeError):
+    """A measurement could not be made; the message says why and what to do."""

@@ -15,7 +15,8 @@ from typing import Any
 START_S = 240.0
 """Importing torch and joining DDS on a busy machine takes long, s."""
 
-Handler = Callable[[], Mapping[str, Any] | None]
+Handler = Callable[..., Mapping[str, Any] | None]
+"""Answers a word; called with the rest of the line, if there is any."""
 
 
 class Child:
@@ -31,13 +32,15 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **(environment or {})},
+            # Ctrl-C is for the conductor; the child ends when its stdin does.
+            start_new_session=True,
         )
         self._pending = b''
         self.name = module.rsplit('.', 1)[-1]
         self._answer(START_S)
 
     def ask(self, what: str, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Send one word and return the answer.
+        """Send a word, with one argument after a blank if it takes one, and return the answer.
 
         Raises:
             RuntimeError: the process ended or did not answer in time.
@@ -87,12 +90,13 @@ def serve(handlers: Mapping[str, Handler]) -> None:
     """The process's end: answer until stdin closes."""
     _say({'ready': True})
     for line in sys.stdin:
-        _say(_answer(handlers[line.strip()]))
+        word, *argument = line.strip().split(' ', 1)
+        _say(_answer(handlers[word], argument))
 
 
-def _answer(handler: Handler) -> Mapping[str, Any]:
+def _answer(handler: Handler, arguments: list[str]) -> Mapping[str, Any]:
     try:
-        return handler() or {'ok': True}
+        return handler(*arguments) or {'ok': True}
     except Exception as error:
         return {'error': f'{type(error).__name__}: {error}'}
 

@@ -6,21 +6,28 @@ loop are processes of their own. LowCmd gaps and reply times come from the robot
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import random
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from make_agent_ros.nodes.bench.child import Child
+from make_agent_ros.nodes.bench.figures import write
+from make_agent_ros.nodes.network import free_domains
 from make_agent_ros.resources import resource_path
 
+if TYPE_CHECKING:
+    from make_agent_ros.nodes.client import Operator
+
 SETTLE_S = 3.0
+CHANGES, CHANGE_EVERY_S = 5, 0.5
+"""Parameter changes while walking, through the node's own service."""
+REPORTS, REPORT_EVERY_S = 2, 2.5
+"""Black boxes written while walking, and the time in which each becomes a bag."""
 _ROOM = 'make_agent_ros.nodes.bench'
 
 
@@ -45,8 +52,7 @@ def run_bench(
     figures['cores'] = float(os.cpu_count() or 0)
     figures['load_average_1min'] = os.getloadavg()[0]
     figures = {key: round(value, 4) for key, value in figures.items()}
-    if json_path is not None:
-        json_path.write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
+    write(figures, json_path)
     return figures
 
 
@@ -57,19 +63,24 @@ def table(figures: dict[str, float]) -> str:
 
 
 def _measure(duration_s: float, suffix: str) -> dict[str, float]:
-    ours, swap = _measure_ours(duration_s)
+    ours = _measure_ours(duration_s)
     sdk = _measure_sdk(duration_s)
     result = {key: value for key, value in ours.items() if isinstance(value, float)}
-    result['lowcmd_gap_ms_max_swap'] = 1e3 * swap['gap_s_max']
     for key in ('latency_us_p50', 'latency_us_p99', 'latency_us_max', 'period_error_us_p99',
                 'inference_us_p99', 'cpu_share', 'lowcmd_gap_ms_max', 'reply_us_p50'):  # fmt: skip
         result[f'{key}_sdk_loop'] = sdk[key]
     return {f'{key}{suffix}': value for key, value in result.items()}
 
 
-def _measure_ours(duration_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    domain = random.randrange(10, 100)
-    environment = {'ROS_DOMAIN_ID': str(random.randrange(100, 200))}
+def _measure_ours(duration_s: float) -> dict[str, Any]:
+    from make_agent_ros.nodes.client import Operator
+
+    domain, ros_domain = free_domains(2)
+    environment = {
+        'ROS_DOMAIN_ID': str(ros_domain),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+    os.environ.update(environment)
     with tempfile.TemporaryDirectory() as folder:
         arguments = ['--ros-args', '--params-file', str(resource_path('config/controller.yaml'))]
         for setting in (
@@ -82,19 +93,39 @@ def _measure_ours(duration_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
         with (
             Child(f'{_ROOM}.robot', str(domain)) as robot,
             Child(f'{_ROOM}.ours', *arguments, environment=environment) as subject,
+            Operator(ros_domain) as operator,
         ):
             subject.ask('walk')
             figures = _window(robot, subject, duration_s)
-            robot.ask('reset')
-            subject.ask('swap')
-            swap = robot.ask('figures')
+            for name, disturb in (
+                ('swap', lambda: subject.ask('swap')),
+                ('parameters', lambda: _change_parameters(operator)),
+                ('report', lambda: _write_reports(operator)),
+            ):
+                robot.ask('reset')
+                disturb()
+                wire = robot.ask('figures')
+                figures[f'lowcmd_gap_ms_max_{name}'] = 1e3 * wire['gap_s_max']
+                figures[f'robot_late_ms_max_{name}'] = 1e3 * wire['late_s']
             if subject.ask('figures')['mode'] != 'WALK':
                 raise RuntimeError('the robot did not walk to the end of the measurement')
-    return figures, swap
+    return figures
+
+
+def _change_parameters(operator: Operator) -> None:
+    for i in range(CHANGES):
+        operator.set_parameters('controller', velocity_max=[1.2, 0.4, 1.0 - 0.1 * i])
+        time.sleep(CHANGE_EVERY_S)
+
+
+def _write_reports(operator: Operator) -> None:
+    for _ in range(REPORTS):
+        operator.call('controller/dump')
+        time.sleep(REPORT_EVERY_S)
 
 
 def _measure_sdk(duration_s: float) -> dict[str, Any]:
-    domain = random.randrange(10, 100)
+    (domain,) = free_domains(1)
     with (
         Child(f'{_ROOM}.robot', str(domain)) as robot,
         Child(f'{_ROOM}.sdk', str(domain)) as subject,
@@ -112,6 +143,8 @@ def _window(robot: Child, subject: Child, duration_s: float) -> dict[str, Any]:
     figures['lowcmd_gap_ms_p99'] = 1e3 * wire['gap_s_p99']
     figures['reply_us_p50'] = 1e6 * wire['reply_s_p50']
     figures['reply_us_p99'] = 1e6 * wire['reply_s_p99']
+    # How old the state is that a command answers, as the robot sees it.
+    figures['state_age_ms_max'] = 1e3 * wire['reply_s_max']
     figures['robot_late_ms_max'] = 1e3 * wire['late_s']
     return figures
 

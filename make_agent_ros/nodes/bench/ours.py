@@ -56,11 +56,9 @@ class Subject:
         self._usage.reset()
 
     def swap(self) -> None:
-        """Publish policies, one a second, and write a black box meanwhile."""
+        """Publish policies, one a second."""
         for i in range(SWAPS):
             self._publish(i + 1)
-            if i == SWAPS // 2:
-                self._node.work.dump('bench')
             time.sleep(1.0)
 
     def figures(self) -> dict[str, Any]:
