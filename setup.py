@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 NAME = 'make_agent_ros'
 HERE = Path(__file__).resolve().parent
 
-SIMULATION = ['mujoco>=3.2', 'joblib>=1.3']
+SIMULATION = ['mujoco>=3.2', 'joblib>=1.3', 'psutil>=5.9']
 GENERATION = ['torch>=2.2', 'safetensors>=0.4']
 REPORTS = ['matplotlib>=3.8', 'imageio>=2.33', 'imageio-ffmpeg>=0.5']
 TRAINING = ['rsl-rl-lib>=5.0', 'tensordict>=0.7', 'tensorboard>=2.15', 'tyro>=0.9']

@@ -171,29 +171,36 @@ def generate(
 @app.command()
 @verb
 def check(
-    policy: PolicyPath,
+    policy: Annotated[
+        list[Path], typer.Argument(help='Policy bundles (.onnx), or folders of them.')
+    ],
     prompt: Annotated[Path | None, typer.Option(help='Bag that the style came from.')] = None,
-    backend: Annotated[str, typer.Option(help='mujoco, physx, isaacgym; commas.')] = 'mujoco',
+    backend: Annotated[
+        str, typer.Option(help='mujoco, menagerie, physx, isaacgym; commas.')
+    ] = 'mujoco',
     out: Annotated[Path | None, typer.Option(help='Folder; default: <policy>.check.')] = None,
     isaacgym_python: Annotated[str, typer.Option(help='Interpreter with Isaac Gym.')] = '',
     scenario: Annotated[list[str] | None, typer.Option(help='Only this one; repeatable.')] = None,
     config: Annotated[Path | None, typer.Option(help='Default: config/check.yaml.')] = None,
     quick: Annotated[bool, typer.Option(help='Fewer scenarios and trials.')] = False,
-    video: Annotated[bool, typer.Option(help='Render a video for the report.')] = True,
+    video: Annotated[
+        bool | None, typer.Option(help='Render videos for the report. Default: for one policy.')
+    ] = None,
+    jobs: Annotated[int, typer.Option(help='Processes; -1: one per core, 1: only this one.')] = -1,
     replay: Annotated[
         str, typer.Option(metavar='SCENARIO:SEED', help='Render one trial of a report again.')
     ] = '',
 ) -> None:
-    """Walk a policy through worlds it was not trained in; verdict and report. Exit 1: FAIL."""
+    """Walk policies through worlds they were not trained in; verdict, report. Exit 1: FAIL."""
     from make_agent_ros.checking import command
 
     if replay:
         film = (out or Path()) / f'{replay.replace(":", "-")}.mp4'
-        typer.echo(command.replay(policy, replay, film, config=config))
+        typer.echo(command.replay(policy[0], replay, film, backend=backend, config=config))
         return
-    code = command.check_policy(
+    code = command.check_policies(
         policy, prompt, backend.split(','), out, isaacgym_python,
-        quick=quick, scenarios=scenario, config=config, video=video,
+        quick=quick, scenarios=scenario, config=config, video=video, jobs=jobs,
     )  # fmt: skip
     raise typer.Exit(code)
 
@@ -206,7 +213,7 @@ def _start(group: str, words: list[str], show_args: bool) -> None:
         typer.echo(arguments.manual(group))
         return
     values = arguments.parse_arguments(group, words)
-    raise typer.Exit(processes.run(graph.plan(group, arguments.settings_from(values))))
+    raise typer.Exit(processes.run(graph.plan_and_probe(group, arguments.settings_from(values))))
 
 
 Words = Annotated[
@@ -253,33 +260,47 @@ def train(
     raise typer.Exit(main(stage, context.args))
 
 
+BENCHES = ('controller', 'faults', 'kills', 'soak', 'sim', 'generator', 'quality', 'check')
+
+
 @app.command(context_settings=PASS_ON)
 @verb
 def bench(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help='controller, generator, quality or sim.')] = '',
+    what: Annotated[str, typer.Argument(help=f'{", ".join(BENCHES)}.')] = '',
     json: JsonFile = None,
     load: Annotated[bool, typer.Option(help='controller: also with every core busy.')] = False,
     seconds: Annotated[float, typer.Option(help='controller: per measurement.')] = 30.0,
+    repeats: Annotated[int, typer.Option(min=1, help='faults: times each.')] = 5,
+    only: Annotated[list[str] | None, typer.Option(help='faults: this one; repeatable.')] = None,
+    count: Annotated[int, typer.Option(min=1, help='kills: how many.')] = 100,
+    minutes: Annotated[float, typer.Option(min=0.1, help='soak: length of the walk.')] = 10.0,
+    seed: Annotated[int, typer.Option(help='faults, kills: of the random moments.')] = 0,
 ) -> None:
     """Measure a part of the package; --json writes the figures as one flat object."""
     if not what or what.startswith('-'):
         typer.echo(context.get_help())
         return
-    if what not in ('controller', 'generator', 'quality', 'sim'):
-        raise _fail(
-            f'nothing to measure called {what!r}; there are controller, generator, quality, sim'
-        )
-    if what == 'controller':
-        from make_agent_ros.nodes.bench.controller import run_bench, table
+    if what not in BENCHES:
+        raise _fail(f'nothing to measure called {what!r}; there are {", ".join(BENCHES)}')
+    passes_on = what in ('generator', 'quality', 'check')
+    if context.args and not passes_on:
+        raise _fail(f'bench {what} does not take {" ".join(context.args)}; see bench --help')
+    if not (passes_on or what == 'sim'):
+        from make_agent_ros.nodes.bench.command import Options, measure
 
-        figures = run_bench(None, load=load, duration_s=seconds)
-        typer.echo(table(figures))
-    elif what == 'sim':
+        options = Options(load, seconds, repeats, tuple(only or ()), count, seed, minutes)
+        measure(what, options, json)
+        return
+    if what == 'sim':
         from make_agent_ros.checking.benchmark import bench_simulation
 
         figures = bench_simulation()
         typer.echo('\n'.join(f'{name:>20} {value:.4g}' for name, value in figures.items()))
+    elif what == 'check':
+        from make_agent_ros.training.truth import run_check_bench
+
+        figures = run_check_bench(context.args)
     else:
         from make_agent_ros.training import bench as run
 
