@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -40,17 +39,24 @@ def test_memory_that_fills_in_the_first_minute_counts_as_flat():
     assert figures['cpu_share'] == pytest.approx(0.25)
 
 
-def test_this_process_is_seen_to_grow_and_a_dead_one_is_left_as_it_was():
-    record = ProcessRecord(os.getpid())
-    record.look(time.monotonic())
-    ballast = np.ones(8 << 20)  # 64 MiB
-    record.look(time.monotonic() + 1.0)
-    assert record.rss_mb[1] - record.rss_mb[0] > 0.9 * ballast.nbytes / 2**20
-    child = subprocess.Popen([sys.executable, '-c', ''])
-    child.wait()
-    dead = ProcessRecord(child.pid)
-    dead.look(0.0)
-    assert dead.figures() == {}
+GROWS = "input(); ballast = b'x' * (64 << 20); print('grown', flush=True); input()"
+
+
+def test_a_process_that_takes_memory_is_seen_to_grow_and_once_dead_is_left_as_it_was():
+    """A fresh process has no freed memory that could take the ballast in."""
+    child = subprocess.Popen(
+        [sys.executable, '-c', GROWS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    record = ProcessRecord(child.pid)
+    with child:
+        record.look(0.0)
+        print(file=child.stdin, flush=True)
+        assert child.stdout.readline() == 'grown\n'
+        record.look(1.0)
+    assert record.rss_mb[1] - record.rss_mb[0] > 50.0
+    before = record.figures()
+    record.look(2.0)
+    assert record.figures() == before
 
 
 def test_a_child_process_is_found_by_its_module():
