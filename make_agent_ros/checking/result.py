@@ -53,13 +53,14 @@ def trial_figures(log: EpisodeLog, trials: Trials, wanted: Gait | None) -> dict[
     steps = log.joint_pos.shape[1]
     alive = np.arange(steps) < log.steps_alive[:, None]
     mask = alive & (np.arange(steps) >= skip)
+    limit = (TORQUE_LIMIT_NM * trials.strength)[:, None]  # what this trial's motors can give
     planar, turn = metrics.velocity_rmse(
         log.planar_velocity, log.command, dt, steps_alive=log.steps_alive, skip_s=skip * dt
     )
     figures = {
         'velocity_rmse_m_s': planar,
         'yaw_rmse_rad_s': turn,
-        'torque_saturation': metrics.torque_saturation(log.joint_torque, TORQUE_LIMIT_NM, mask),
+        'torque_saturation': metrics.torque_saturation(log.joint_torque, limit, mask),
         'joint_limit': metrics.joint_limit_share(
             log.joint_pos, JOINT_LOWER_RAD, JOINT_UPPER_RAD, mask
         ),
