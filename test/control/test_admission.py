@@ -71,3 +71,9 @@ def test_require_check_admits_only_what_passed(check, word):
     with pytest.raises(BundleError, match=word):
         admit(to_bytes(constant_bundle(check=check)), strict)
     admit(to_bytes(constant_bundle(check={'verdict': 'PASS'})), strict)
+
+
+def test_a_network_that_is_too_slow_for_the_loop_is_refused():
+    data = to_bytes(constant_bundle())
+    with pytest.raises(BundleError, match=r'one action takes .* use a smaller network'):
+        admit(data, replace(OPEN, inference_max_s=1e-7))
