@@ -1,8 +1,9 @@
 """A black box as a bag for Foxglove and PlotJuggler.
 
 It holds `/lowstate` and `/lowcmd`, the policy's `/observation` and `/action`, and mode and policy
-digest as `/marks`. The controller writes the plain arrays at once (`control.blackbox.save`) and starts this module as
-a process of its own, so that encoding thousands of messages never competes with the loop.
+digest as `/marks`. The controller writes the plain arrays at once (`control.blackbox.save`) and
+starts this module as a process of its own, so that encoding thousands of messages never competes
+with the loop.
 """
 
 from __future__ import annotations
