@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from make_agent_ros.checking.check import make_engine, policy_digest
+from make_agent_ros.checking.check import make_engine
 from make_agent_ros.checking.metrics import wilson_interval
 from make_agent_ros.checking.result import SCHEMA, run_backend
 from make_agent_ros.checking.scenario import CheckConfig, Scenario, load_config
@@ -25,6 +25,7 @@ from make_agent_ros.checking.specimens import Specimen
 from make_agent_ros.checking.sweep import sweep
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.checked import LET_THROUGH, policy_digest
 from make_agent_ros.resources import resource_path
 
 CONFIG_FILE = 'config/truth.yaml'
@@ -44,7 +45,7 @@ class Trial:
     kind: str
     amount: float
     verdict: str
-    """Of the check in world A."""
+    """Of the check in world A, in the scenarios that must be mastered."""
     reason: str
     gate_cost: float
     """Mean cost of the robots in the check's scenarios that must be mastered."""
@@ -56,7 +57,7 @@ class Trial:
     @property
     def passed(self) -> bool:
         """Whether the gate lets it through: PASS or WARN."""
-        return self.verdict != 'FAIL'
+        return self.verdict in LET_THROUGH
 
     def falls_in(self, *worlds: str) -> bool:
         """Whether it falls in any of these worlds."""
@@ -103,11 +104,12 @@ def _try_one(
     judged = {}
     gate_costs = []
     for scenario in gate.scenarios:
+        if scenario.advisory:
+            continue  # never refuses anybody
         result = store.get(specimen.bundle, 'mujoco', scenario, gate)
         verdict, reason = judge(scenario, result)
         judged[scenario.name] = {'verdict': verdict, 'reason': reason}
-        if not scenario.advisory:
-            gate_costs.append(robot_costs(result, scenario.seconds))
+        gate_costs.append(robot_costs(result, scenario.seconds))
     verdict, reason = overall({'mujoco': {'scenarios': judged}})
     falls, cost = {}, {}
     for world, engine in WORLDS.items():

@@ -22,6 +22,7 @@ from make_agent_ros.go2.constants import (
 )
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, from_bytes
+from make_agent_ros.policy.checked import why_unchecked
 from make_agent_ros.policy.onnx_mlp import BundleError
 
 PROBE_COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.5))
@@ -33,7 +34,8 @@ class AdmissionConfig:
     """What a policy must have."""
 
     require_check: bool = False
-    """Whether only policies that passed the sim-to-real check are admitted."""
+    """Whether only policies that the sim-to-real check let through (PASS or WARN) are admitted,
+    and only as they were when it looked at them."""
     trusted_keys: tuple[str, ...] = ()
     """ed25519 public keys; when there are any, only their signatures are admitted."""
     action_limit_rad: float = 2.0
@@ -86,11 +88,10 @@ def standing_state() -> RobotState:
 
 
 def _demand_check(bundle: Bundle) -> None:
-    verdict = bundle.check.get('verdict')
-    if str(verdict).upper() != 'PASS':
-        was = 'was never checked' if verdict is None else f'has the check verdict {verdict!r}'
+    problem = why_unchecked(bundle)
+    if problem:
         raise BundleError(
-            f'the policy {was} and require_check is on; run make-agent check on it and deploy '
+            f'the policy {problem} and require_check is on; run make-agent check on it and deploy '
             'the file that it writes'
         )
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from make_agent_ros.checking import truth
-from make_agent_ros.checking.check import policy_digest
 from make_agent_ros.checking.independent import model_path
 from make_agent_ros.checking.scenario import Limit, load_config
 from make_agent_ros.checking.specimens import SHARES, TITLES, Specimen, make_specimens
@@ -23,6 +22,7 @@ from make_agent_ros.checking.truth import (
     try_check,
 )
 from make_agent_ros.checking.truth_page import truth_page
+from make_agent_ros.policy.checked import policy_digest
 from make_agent_ros.resources import resource_path
 
 from .policies import standing_bundle, trot_bundle
