@@ -24,8 +24,8 @@ LEAST_S = 1.5
 """Shortest walk whose gait is worth describing."""
 AXES = (
     ('frequency_rel', 'steps per second and leg (Hz)', 100.0, '%'),
-    ('phase_cycles', 'touch-down after front left (share of a step)', 1.0, 'of a step'),
-    ('duty', 'share of a step on the ground', 1.0, ''),
+    ('phase_cycles', 'lead over front left (share of a step)', 100.0, '% of a step'),
+    ('duty', 'share of a step on the ground', 100.0, '% of a step'),
     ('height_m', 'body height (cm)', 100.0, 'cm'),
     ('swing_m', 'swing height of the feet (cm)', 100.0, 'cm'),
     ('pitch_rad', 'pitch, nose down (rad)', 1.0, 'rad'),
@@ -100,7 +100,7 @@ def _style_table(gaits: Mapping[str, Gait], backends: Backends, scenario: str) -
     for key, words, factor, unit in AXES:
         row: list[object] = [words, *(_value(key, gait) for gait in gaits.values())]
         within = [row for row in (figures.get(key) for _, figures in judged) if row]
-        row += [_distance(one, factor) for one in within]
+        row += [_distance(one, factor, unit) for one in within]
         if judged:
             tolerance = STYLE_TOLERANCE[key]
             hit = all(one['value'] is not None and one['value'] <= tolerance for one in within)
@@ -113,7 +113,8 @@ def _style_table(gaits: Mapping[str, Gait], backends: Backends, scenario: str) -
 
 def _value(key: str, gait: Gait) -> str:
     if key == 'phase_cycles':
-        return ', '.join(f'{leg} {p:.2f}' for leg, p in zip(LEGS, gait.phase_offset, strict=True))
+        lead = zip(LEGS[1:], gait.phase_offset[1:], strict=True)
+        return ', '.join(f'{leg} {p:.2f}' for leg, p in lead)
     return {
         'frequency_rel': f'{float(gait.frequency_hz):.2f}',
         'duty': f'{float(np.mean(gait.duty_factor)):.2f}',
@@ -123,8 +124,8 @@ def _value(key: str, gait: Gait) -> str:
     }[key]
 
 
-def _distance(one: Mapping[str, Any], factor: float) -> Html:
+def _distance(one: Mapping[str, Any], factor: float, unit: str) -> Html:
     if one['value'] is None:
         return Html('–')
     value, low, high = (f'{factor * one[name]:.2g}' for name in ('value', 'low', 'high'))
-    return Html(f'{value}<br><small>{low} – {high}</small>')
+    return Html(f'{value} {unit}<br><small>{low} – {high}</small>')

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Dict  # noqa: UP035
 
 import numpy as np
 
@@ -30,7 +30,7 @@ SETTLE_S = 1.0
 """Time after the policy takes over that is not judged."""
 GAIT_FIELDS = ('frequency_hz', 'body_height_m', 'swing_height_m', 'pitch_rad')
 
-Report = dict[str, Any]
+Report = Dict[str, Any]  # noqa: UP006 - `dict[...]` is evaluated here, and Python 3.8 has none
 
 
 class BackendError(RuntimeError):

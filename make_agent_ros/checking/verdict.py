@@ -70,9 +70,9 @@ def overall(reports: Mapping[str, Report]) -> tuple[str, str]:
             found[result['verdict']].setdefault(scenario, {})[name] = result['reason']
     total = len({scenario for report in ran.values() for scenario in report['scenarios']})
     if found[FAIL]:
-        return FAIL, _listed(total, 'fail', found[FAIL])
+        return FAIL, _listed(total, 'failed', found[FAIL])
     if found[WARN]:
-        return WARN, '; '.join([_listed(total, 'give a warning', found[WARN]), *missing])
+        return WARN, '; '.join([_listed(total, 'with a warning', found[WARN]), *missing])
     if missing:
         return WARN, '; '.join(missing)
     return PASS, f'all {total} scenarios passed in {_and(list(ran))}'
@@ -81,7 +81,7 @@ def overall(reports: Mapping[str, Report]) -> tuple[str, str]:
 def _listed(total: int, what: str, scenarios: Mapping[str, Mapping[str, str]]) -> str:
     """Say in which scenarios and engines it went wrong, each with its first reason."""
     texts = [
-        f'{name} in {_and(list(reasons))} ({next(iter(reasons.values())).partition("; ")[0]})'
+        f'{name} in {_and(list(reasons))}: {next(iter(reasons.values())).partition("; ")[0]}'
         for name, reasons in scenarios.items()
     ]
     more = f'; and {len(texts) - SHOWN} more' if len(texts) > SHOWN else ''

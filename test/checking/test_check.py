@@ -71,7 +71,7 @@ def test_one_failure_anywhere_fails_the_whole_check():
     bad = {'scenarios': {'a': {'verdict': 'FAIL', 'reason': 'fell'}}}
     verdict, reason = overall({'mujoco': good, 'physx': bad})
     assert verdict == 'FAIL'
-    assert reason == '1 of 1 scenarios fail: a in physx (fell)'
+    assert reason == '1 of 1 scenarios failed: a in physx: fell'
 
 
 def test_the_sentence_names_each_scenario_once_with_its_engines_and_first_reason():
@@ -79,8 +79,8 @@ def test_the_sentence_names_each_scenario_once_with_its_engines_and_first_reason
     reports = {'mujoco': {'scenarios': bad}, 'physx': {'scenarios': {'a': bad['a']}}}
     assert overall(reports) == (
         'WARN',
-        '5 of 5 scenarios give a warning: a in mujoco and physx (a off); b in mujoco (b off); '
-        'c in mujoco (c off); and 2 more',
+        '5 of 5 scenarios with a warning: a in mujoco and physx: a off; b in mujoco: b off; '
+        'c in mujoco: c off; and 2 more',
     )
 
 

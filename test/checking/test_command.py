@@ -107,7 +107,7 @@ def test_a_prompt_gives_the_report_its_style_figures(walker, config, tmp_path):
     text = page.read_text()
     assert 'prompt, by the load on its legs' in text
     assert 'does it move as it was shown?' in text
-    assert text.count('within') == 6
+    assert text.count('<small>within ') == 6
 
 
 def test_one_broken_policy_is_an_error_and_among_others_a_line(walker, config, tmp_path, capsys):
