@@ -13,13 +13,15 @@ import numpy as np
 import tyro
 
 from make_agent_ros.policy.bundle import save
+from make_agent_ros.recording.familiar import WALKS_FILE
 from make_agent_ros.training.behaviour import FAMILIES, Split
+from make_agent_ros.training.familiar import FamiliarConfig, train_familiar
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.teacher import TeacherConfig, train_teacher
 from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo
 
-STAGES = ('teacher', 'zoo', 'generator', 'all', 'ship')
+STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'all', 'ship')
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class ZooStage(Run):
 
 
 @dataclass(frozen=True)
+class FamiliarStage(Run):
+    """Fit what tells a strange prompt to the walks of the run's zoo."""
+
+    familiar: FamiliarConfig = field(default_factory=FamiliarConfig)
+
+
+@dataclass(frozen=True)
 class GeneratorStage(Run):
     """Fit the generator to the zoo of the run."""
 
@@ -55,10 +64,11 @@ class GeneratorStage(Run):
 
 @dataclass(frozen=True)
 class AllStages(Run):
-    """Teacher, zoo and generator, one after the other."""
+    """Teacher, zoo, familiar and generator, one after the other."""
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     zoo: ZooConfig = field(default_factory=ZooConfig)
+    familiar: FamiliarConfig = field(default_factory=FamiliarConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
 
 
@@ -73,6 +83,7 @@ class ShipStage(Run):
 _TYPES: dict[str, type[Run]] = {
     'teacher': TeacherStage,
     'zoo': ZooStage,
+    'familiar': FamiliarStage,
     'generator': GeneratorStage,
     'all': AllStages,
     'ship': ShipStage,
@@ -107,6 +118,10 @@ def main(stage: str, arguments: Sequence[str]) -> int:
         )
     if isinstance(options, ZooStage | AllStages):
         with_progress('zoo', lambda report: build_zoo(options.folder, options.zoo, split, report))
+    if isinstance(options, FamiliarStage | AllStages):
+        with_progress(
+            'familiar', lambda report: train_familiar(options.folder, options.familiar, report)
+        )
     if isinstance(options, GeneratorStage | AllStages):
         with_progress(
             'generator', lambda report: train_generator(options.folder, options.generator, report)
@@ -127,6 +142,7 @@ def ship(folder: Path, models: Path, split: Split) -> None:
     for name in ('generator.safetensors', 'generator.json'):
         (models / 'generator').mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
+    shutil.copyfile(folder / WALKS_FILE, models / WALKS_FILE)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
     save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
     for index, name in enumerate(FAMILIES):
@@ -134,7 +150,8 @@ def ship(folder: Path, models: Path, split: Split) -> None:
         example = next(int(i) for i in of_family if i != split.demonstration)
         save(held_out.bundles([example])[0], models / f'{name}.onnx')
     info = {
-        stage: json.loads((folder / f'{stage}.json').read_text()) for stage in ('teacher', 'zoo')
+        stage: json.loads((folder / f'{stage}.json').read_text())
+        for stage in ('teacher', 'zoo', 'familiar')
     }
     info['generator'] = json.loads((folder / 'generator' / 'generator.json').read_text())['info']
     (models / 'training.json').write_text(json.dumps(info, indent=1) + '\n')
