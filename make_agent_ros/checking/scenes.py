@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,19 @@ def scene_section(
     """
     main = next(iter(backends))
     worst_backend, worst = worst_of(backends)
-    shown, problem = [], ''
-    for label, backend, motion in (
+    scenes = [
         ('Typical', main, backends[main]['series']['typical']),
         ('Worst', worst_backend, worst),
-    ):
+    ]
+    grounds = [trial_ground(config, motion) for _, _, motion in scenes]
+    films: list[bytes | VideoError] = []
+    if with_video:
+        with ThreadPoolExecutor(len(scenes)) as pool:  # each renders in a process of its own
+            films = list(pool.map(_film_or_why, scenes, grounds))
+    shown = []
+    for i, (label, backend, motion) in enumerate(scenes):
         title = titles(config)[motion['scenario']]
-        ground = trial_ground(config, motion)
-        tilt = np.rad2deg(np.arccos(ground.normal[2]))
+        tilt = np.rad2deg(np.arccos(grounds[i].normal[2]))
         where = f', ground tilted by {tilt:.0f} deg' if tilt > 0.5 else ''
         caption = (
             f'{label}: “{title}”{where}, in {BACKEND_TITLES.get(backend, backend)}, '
@@ -99,13 +105,10 @@ def scene_section(
             f'<p class="again">See it again: <code>'
             f'{escape(replay_command(command, backend, motion))}</code></p>'
         )
-        film = ''
-        if with_video and not problem:
-            try:
-                film = video(_film(motion, ground, label), caption)
-            except VideoError as error:
-                problem = str(error)
-        shown.append(Html((film or paragraph(caption)) + again))
+        film = films[i] if films else None
+        seen = video(film, caption) if isinstance(film, bytes) else paragraph(caption)
+        shown.append(Html(seen + again))
+    problem = next((str(film) for film in films if isinstance(film, VideoError)), '')
     note = paragraph(problem) if problem else ''
     return Section(
         'A typical robot and the worst one',
@@ -119,6 +122,15 @@ def scene_section(
 def titles(config: Mapping[str, Any]) -> dict[str, str]:
     """Return what each scenario is, in words."""
     return {scenario['name']: scenario['title'] for scenario in config['scenarios']}
+
+
+def _film_or_why(scene: tuple[str, str, Mapping[str, Any]], ground: Terrain) -> bytes | VideoError:
+    """Return the film of a scene, or why there is none."""
+    label, _, motion = scene
+    try:
+        return _film(motion, ground, label)
+    except VideoError as error:
+        return error
 
 
 def _film(motion: Mapping[str, Any], ground: Terrain, label: str) -> bytes:

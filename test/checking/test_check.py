@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from make_agent_ros.checking import physx_backend
 from make_agent_ros.checking.check import CheckReport, run_check, with_check
 from make_agent_ros.checking.command import parse_replay
 from make_agent_ros.checking.page import Section, html_page, pill, table
 from make_agent_ros.checking.report import check_page, save_report
 from make_agent_ros.checking.scenario import Limit, Scenario, ScenarioError, load_config
+from make_agent_ros.checking.scenes import BACKEND_TITLES
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import from_bytes, to_bytes
 from make_agent_ros.policy.checked import check_holds, policy_digest
@@ -147,6 +149,20 @@ def test_a_trial_that_cannot_be_played_again_is_refused(text):
 def test_an_unknown_engine_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match='unknown backend bullet; known: mujoco'):
         run_check(standing_bundle(), None, ('bullet',))
+
+
+@pytest.mark.parametrize(('engine', 'package'), [('physx', 'sapien'), ('menagerie', 'gym-quad')])
+def test_an_engine_that_is_not_installed_is_a_sentence_with_the_remedy(
+    config, monkeypatch, engine, package
+):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    physx_backend._sapien.cache_clear()
+    one = replace(config, scenarios=(replace(config['nominal'], trials=1, seconds=2.0),))
+    found = run_check(standing_bundle(), None, ('mujoco', engine), config=one)
+    assert found.verdict in ('WARN', 'FAIL')
+    error = found.data['backends'][engine]['error']
+    assert f'install {package}' in error.replace('--no-deps ', '')
+    assert f'{BACKEND_TITLES[engine]} did not run: {error}' in check_page(found, with_video=False)
 
 
 def test_a_scenario_that_nothing_can_fail_is_refused(config):
