@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rich.console import Console
 from rich.table import Table
 
+from make_agent_ros.control import realtime
 from make_agent_ros.go2.layout import LOWSTATE_SIZE
 from make_agent_ros.go2.ticks import TickCounter
 from make_agent_ros.nodes.bench import BenchError
@@ -79,8 +80,10 @@ def run_soak(json_path: Path | None = None, *, minutes: float = 10.0) -> Figures
         except KeyboardInterrupt:
             pass
         walk.tap = rig.tap.ask('figures')
+        write(collect(walk), json_path)  # whatever becomes of the bag
         rig.operator.call('recorder/stop', STOP_RECORDER_S)
         walk.recorder = _stopped(rig)
+        realtime.leave_realtime()
         with Console(stderr=True).status('reading the bag'):
             walk.bag = read_back(Path(walk.recorder['path']))
     figures = collect(walk)
