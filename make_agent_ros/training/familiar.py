@@ -152,9 +152,7 @@ def left_out(
             ridge,
         )
         for k, cycles in enumerate(windows):
-            some = Cycles(
-                cycles.frequency_hz[inside], cycles.mean[inside], cycles.first[inside]
-            )
+            some = Cycles(cycles.frequency_hz[inside], cycles.mean[inside], cycles.first[inside])
             distance[k, inside] = walks.distance(some.features())
             ratio[k, inside] = [r for _, r in walks.best_wiring(some)]
     return distance.ravel(), ratio.ravel()

@@ -13,11 +13,12 @@ import numpy as np
 import tyro
 
 from make_agent_ros.policy.bundle import save
-from make_agent_ros.training.behaviour import FAMILIES, Split
+from make_agent_ros.training.behaviour import GAITS, gait_distances
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
+from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import TeacherConfig, train_teacher
-from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo
+from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo, join
 
 STAGES = ('teacher', 'zoo', 'generator', 'all', 'ship')
 
@@ -67,7 +68,7 @@ class ShipStage(Run):
     """Put the generator and example policies of the run where the package ships them."""
 
     models: Path = Path('models')
-    """Receives `generator/`, `demonstration.onnx` and one example policy per gait family."""
+    """Receives `generator/`, `demonstration.onnx` and one example policy per named gait."""
 
 
 _TYPES: dict[str, type[Run]] = {
@@ -129,10 +130,12 @@ def ship(folder: Path, models: Path, split: Split) -> None:
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
     save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
-    for index, name in enumerate(FAMILIES):
-        of_family = np.flatnonzero(held_out.behaviours.styles.family == index)
-        example = next(int(i) for i in of_family if i != split.demonstration)
-        save(held_out.bundles([example])[0], models / f'{name}.onnx')
+    examples = join([held_out, Zoo.load(folder / 'zoo_gait_out.safetensors')])
+    distance = gait_distances(examples.behaviours.styles.offsets)
+    distance[split.demonstration] = np.inf
+    for index, name in enumerate(GAITS):
+        example = int(distance[:, index].argmin())
+        save(examples.bundles([example])[0], models / f'{name}.onnx')
     info = {
         stage: json.loads((folder / f'{stage}.json').read_text()) for stage in ('teacher', 'zoo')
     }

@@ -106,9 +106,7 @@ def _held_up(prompt: Trajectory, rng: np.random.Generator) -> Trajectory:
     )
 
 
-def _smooth(
-    rng: np.random.Generator, steps: int, columns: int, fastest_hz: float
-) -> np.ndarray:
+def _smooth(rng: np.random.Generator, steps: int, columns: int, fastest_hz: float) -> np.ndarray:
     """Random smooth motion of unit size, (steps, columns)."""
     time = np.arange(steps)[:, None, None] / RATE_HZ
     frequency = rng.uniform(0.1, fastest_hz, (6, columns))

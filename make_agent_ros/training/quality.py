@@ -24,7 +24,7 @@ from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
-from make_agent_ros.training.behaviour import FAMILIES, BehaviourSet
+from make_agent_ros.training.behaviour import GAITS, BehaviourSet
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
@@ -148,7 +148,7 @@ def summarise(figures: Figures, name: str, limits: Limits, family: np.ndarray) -
         figures: of P policies in W worlds.
         name: of the method.
         limits: of what counts.
-        family: index into `FAMILIES` of each prompt, shape (P,); shares are given for each too.
+        family: index into `GAITS` of each prompt, shape (P,); shares are given for each too.
     """
     n = len(figures.fell)
     result: dict[str, float] = {}
@@ -166,7 +166,7 @@ def summarise(figures: Figures, name: str, limits: Limits, family: np.ndarray) -
             f'{what}_rollouts.{name}': float(ok.mean()),
         }
         for k in np.unique(family):
-            result[f'{what}.{name}.{list(FAMILIES)[k]}'] = float(share[family == k].mean())
+            result[f'{what}.{name}.{list(GAITS)[k]}'] = float(share[family == k].mean())
     alive = ~figures.fell
     for what in ('velocity_rmse', 'yaw_rate_rmse', 'frequency_rel', 'phase_cycles', 'height_m'):
         values = getattr(figures, what)[alive]

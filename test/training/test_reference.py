@@ -8,7 +8,7 @@ from make_agent_ros.go2.kinematics import foot_positions
 from make_agent_ros.recording.gait import describe_gait
 from make_agent_ros.simulation.batch import BatchSimulation
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
-from make_agent_ros.training.behaviour import FAMILIES, sample_styles
+from make_agent_ros.training.behaviour import sample_styles
 from make_agent_ros.training.reference import reference_joint_pos, stance, swing_height
 
 DT = 0.02
@@ -26,7 +26,10 @@ def test_the_scripted_gait_has_the_style_that_was_asked_for(styles, monkeypatch)
     joints = np.stack(
         [reference_joint_pos(styles, styles.frequency_hz * t, command) for t in time], axis=1
     )
-    gravity = np.broadcast_to([0.0, 0.0, -1.0], (16, 200, 3))
+    down = np.stack(
+        (np.sin(styles.pitch_rad), np.zeros(16), -np.cos(styles.pitch_rad)), axis=-1
+    )
+    gravity = np.repeat(down[:, None], 200, axis=1)
     gait = describe_gait(joints, gravity, 1 / DT)
     np.testing.assert_allclose(gait.frequency_hz, styles.frequency_hz, rtol=0.02)
     off = np.abs((gait.phase_offset - styles.offsets + 0.5) % 1.0 - 0.5)
