@@ -29,7 +29,7 @@ def test_a_stopped_teacher_goes_on_where_it_was(tmp_path):
 
 def test_a_loaded_teacher_acts_as_the_trained_one(tmp_path):
     trained = train_teacher(tmp_path, TEACHER)
-    obs = np.random.default_rng(0).standard_normal((3, 78)).astype(np.float32)
+    obs = np.random.default_rng(0).standard_normal((3, 86)).astype(np.float32)
     np.testing.assert_allclose(
         Teacher.load(tmp_path).residual(obs), trained.residual(obs), atol=1e-6
     )
