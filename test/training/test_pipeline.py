@@ -59,7 +59,7 @@ def test_a_zoo_that_cannot_walk_is_refused_in_words(run):
 def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
     trained = train_generator(crouching, GENERATOR)
     loaded = Generator.load(crouching / 'generator')
-    embedding = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    embedding = torch.randn(3, 96, generator=torch.Generator().manual_seed(0))
     draws = [
         model.flow.sample(embedding, generator=torch.Generator().manual_seed(1))
         for model in (trained, loaded, loaded)
@@ -70,7 +70,7 @@ def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
-    with pytest.raises(StageError, match='teacher, zoo, generator, all, ship'):
+    with pytest.raises(StageError, match='teacher, zoo, generator, measured, all, ship'):
         main('students', [])
 
 
