@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from make_agent_ros.go2.constants import HIP_OFFSET_M
+from make_agent_ros.recording.gait import Gait
 from make_agent_ros.training.demand import demand_of
 
 GAITS: dict[str, tuple[float, float, float, float]] = {
@@ -116,6 +117,25 @@ class Styles:
             ),
             axis=-1,
         ).astype(np.float32)
+
+    def gait(self) -> Gait:
+        """Return the styles as the gaits that `recording.describe_gait` should find, (n,).
+
+        The description compares mid-swings: legs of unequal duty factor swing at other offsets
+        than they touch down at.
+        """
+        mid_swing = (1.0 + self.duty) / 2.0
+        zero = np.zeros(len(self))
+        return Gait(
+            frequency_hz=self.frequency_hz,
+            duty_factor=self.duty,
+            phase_offset=(self.offsets - mid_swing + mid_swing[:, :1]) % 1.0,
+            body_height_m=self.body_height_m,
+            swing_height_m=self.swing_height_m.mean(axis=1),
+            pitch_rad=self.pitch_rad,
+            roll_rad=zero,
+            periodicity=zero + 1.0,
+        )
 
     def table(self) -> dict[str, np.ndarray]:
         """Return the fields by name, for saving."""

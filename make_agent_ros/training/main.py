@@ -11,6 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import tyro
+from safetensors.numpy import load_file, save_file
 
 from make_agent_ros.policy.bundle import save
 from make_agent_ros.training.behaviour import GAITS, gait_distances
@@ -73,7 +74,7 @@ class ShipStage(Run):
     """Put the generator and example policies of the run where the package ships them."""
 
     models: Path = Path('models')
-    """Receives `generator/`, `demonstration.onnx` and one example policy per named gait."""
+    """Receives `generator/`, `teacher/`, `demonstration.onnx` and one policy per named gait."""
 
 
 _TYPES: dict[str, type[Run]] = {
@@ -135,6 +136,12 @@ def ship(folder: Path, models: Path, split: Split) -> None:
     for name in ('generator.safetensors', 'generator.json'):
         (models / 'generator').mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
+    (models / 'teacher').mkdir(parents=True, exist_ok=True)
+    teacher = load_file(folder / 'teacher.safetensors')
+    nets = {k: v for k, v in teacher.items() if not k.startswith('optimizer.')}
+    save_file(nets, models / 'teacher' / 'teacher.safetensors')
+    for name in ('teacher.json', 'base.safetensors'):
+        shutil.copyfile(folder / name, models / 'teacher' / name)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
     save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
     examples = join([held_out, Zoo.load(folder / 'zoo_gait_out.safetensors')])
