@@ -28,6 +28,8 @@ TESTS = [
     *SAPIEN_NEEDS,  # make setup installs sapien itself without its dependencies
     'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'hypothesis>=6.100',
     'onnxruntime>=1.18', 'ruff>=0.17', 'mypy>=2.0', 'types-PyYAML',
+    'vermin>=1.6',  # holds what Isaac Gym's interpreter loads to Python 3.8
+    'distributed>=2024.1',  # sweeps through joblib's Dask backend
 ]  # fmt: skip
 
 

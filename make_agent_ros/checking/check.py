@@ -27,7 +27,8 @@ from make_agent_ros.checking.result import (
 from make_agent_ros.checking.scenario import CheckConfig, Trials, load_config
 from make_agent_ros.checking.sweep import sweep
 from make_agent_ros.checking.verdict import judge, overall
-from make_agent_ros.policy.bundle import Bundle, to_bytes
+from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.checked import policy_digest
 from make_agent_ros.recording.gait import Gait
 from make_agent_ros.recording.trajectory import Trajectory
 
@@ -74,19 +75,9 @@ class CheckReport:
         }
 
 
-def policy_digest(bundle: Bundle) -> str:
-    """Return the SHA-256 of the bundle without its check, as hex."""
-    return hashlib.sha256(to_bytes(replace(bundle, check={}))).hexdigest()
-
-
 def with_check(bundle: Bundle, report: CheckReport) -> Bundle:
     """Return the bundle with the verdict inside."""
     return replace(bundle, check=report.metadata())
-
-
-def check_holds(bundle: Bundle) -> bool:
-    """Tell whether the check inside the bundle was made on exactly this policy."""
-    return bundle.check.get('policy') == policy_digest(bundle)
 
 
 def run_check(

@@ -162,6 +162,7 @@ def write_outcome(
     page = save_report(
         report, folder or report_folder(path, None), prompt=options.prompt,
         with_video=options.video, replay=f'make-agent check {path}{options.replay_options}',
+        name=path.name,
     )  # fmt: skip
     save(with_check(bundle, report), path)
     return page

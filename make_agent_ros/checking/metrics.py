@@ -98,7 +98,7 @@ def torque_saturation(torque: np.ndarray, limit: np.ndarray, mask: np.ndarray) -
 
     Args:
         torque: N m, (..., T, 12).
-        limit: N m, (12,).
+        limit: N m, (12,), or (..., 1, 12) where it differs from robot to robot.
         mask: samples that count, bool, (..., T).
     """
     at_limit = (np.abs(torque) >= NEAR_LIMIT * limit).mean(axis=-1)

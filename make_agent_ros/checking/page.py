@@ -116,6 +116,7 @@ def html_page(
     reason: str = '',
     advice: str = '',
     facts: Mapping[str, object] | None = None,
+    lead: str = '',
 ) -> str:
     """Return the whole page.
 
@@ -126,6 +127,7 @@ def html_page(
         reason: the sentence beside the verdict.
         advice: what to do about it, below the reason.
         facts: short name -> value pairs shown under the title.
+        lead: what the page is about, under the title; escaped.
     """
     kind = verdict.lower() if verdict in VERDICTS else 'none'
     below = f'<small>{escape(advice)}</small>' if advice else ''
@@ -135,6 +137,7 @@ def html_page(
         if verdict
         else ''
     )
+    about = f'<p class="lead">{escape(lead)}</p>' if lead else ''
     listed = ''.join(
         f'<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
         for name, value in (facts or {}).items()
@@ -147,7 +150,7 @@ def html_page(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><main>'
-        f'<header><h1>{html.escape(title)}</h1>{banner}<dl>{listed}</dl></header>'
+        f'<header><h1>{html.escape(title)}</h1>{about}{banner}<dl>{listed}</dl></header>'
         f'{"".join(cards)}</main></body></html>'
     )
 
@@ -198,5 +201,6 @@ video{border-radius:8px;background:#dfe5ea}
 figcaption{color:var(--soft);font-size:13px;margin-top:6px}
 code{font:13px ui-monospace,Menlo,Consolas,monospace;background:#f0f2f5;border-radius:4px;
 padding:1px 5px}
+details{margin-top:10px}summary{cursor:pointer;font-weight:600;padding:6px 0}
 @media print{body{background:#fff}section{break-inside:avoid}}
 """

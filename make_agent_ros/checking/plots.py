@@ -121,7 +121,7 @@ def push_polar(direction_rad: np.ndarray, speed_m_s: np.ndarray, fell: np.ndarra
     ):
         axes.scatter(
             direction_rad[mask], speed_m_s[mask], c=colour, marker=marker, s=38, label=label,
-            alpha=0.85, lw=0,
+            lw=0, zorder=3,
         )  # fmt: skip
     axes.set_xticks(
         np.deg2rad(np.arange(0, 360, 45)),
@@ -136,35 +136,4 @@ def push_polar(direction_rad: np.ndarray, speed_m_s: np.ndarray, fell: np.ndarra
         Patch(color=FELL_COLOUR, label='fell'),
     )
     figure.legend(handles=labels, frameon=False, fontsize=8, loc='lower right')
-    return figure
-
-
-def survival_bars(names: Sequence[str], shares: Mapping[str, np.ndarray]) -> Figure:
-    """Draw the share of robots that stayed up, per scenario and backend.
-
-    Args:
-        names: scenarios, shape (N,).
-        shares: backend -> shares in 0..1, shape (N,), NaN where it did not run.
-    """
-    figure = Figure(
-        figsize=(7.2, 0.30 * len(names) * max(1, len(shares)) + 0.7), layout='constrained'
-    )
-    axes = figure.add_subplot()
-    height = 0.8 / max(1, len(shares))
-    base = np.arange(len(names))[::-1]
-    for i, (backend, values) in enumerate(shares.items()):
-        where = base + 0.4 - height * (i + 0.5)
-        axes.barh(
-            where,
-            100 * np.nan_to_num(values),
-            height * 0.9,
-            color=LEG_COLOURS[i % 4],
-            label=backend,
-        )
-    axes.set_yticks(base, names)
-    axes.set_xlim(0, 100)
-    axes.set_xlabel('robots still standing at the end (%)')
-    if len(shares) > 1:
-        figure.legend(frameon=False, fontsize=8, ncols=4, loc='outside upper right')
-    tidy(axes)
     return figure

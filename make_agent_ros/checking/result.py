@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Dict  # noqa: UP035
 
 import numpy as np
 
@@ -30,7 +30,7 @@ SETTLE_S = 1.0
 """Time after the policy takes over that is not judged."""
 GAIT_FIELDS = ('frequency_hz', 'body_height_m', 'swing_height_m', 'pitch_rad')
 
-Report = dict[str, Any]
+Report = Dict[str, Any]  # noqa: UP006 - `dict[...]` is evaluated here, and Python 3.8 has none
 
 
 class BackendError(RuntimeError):
@@ -53,13 +53,14 @@ def trial_figures(log: EpisodeLog, trials: Trials, wanted: Gait | None) -> dict[
     steps = log.joint_pos.shape[1]
     alive = np.arange(steps) < log.steps_alive[:, None]
     mask = alive & (np.arange(steps) >= skip)
+    limit = (TORQUE_LIMIT_NM * trials.strength)[:, None]  # what this trial's motors can give
     planar, turn = metrics.velocity_rmse(
         log.planar_velocity, log.command, dt, steps_alive=log.steps_alive, skip_s=skip * dt
     )
     figures = {
         'velocity_rmse_m_s': planar,
         'yaw_rmse_rad_s': turn,
-        'torque_saturation': metrics.torque_saturation(log.joint_torque, TORQUE_LIMIT_NM, mask),
+        'torque_saturation': metrics.torque_saturation(log.joint_torque, limit, mask),
         'joint_limit': metrics.joint_limit_share(
             log.joint_pos, JOINT_LOWER_RAD, JOINT_UPPER_RAD, mask
         ),

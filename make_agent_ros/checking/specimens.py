@@ -54,6 +54,9 @@ def make_specimens(
 ) -> list[Specimen]:
     """Make `count` policies of mixed quality, reproducibly.
 
+    No policy is in the mixture twice: where there are fewer good ones than the share asks for,
+    noised ones take the place.
+
     Args:
         good: trained policies of one network shape; every fault starts from one of them.
         count: how many to make.
@@ -70,6 +73,8 @@ def make_specimens(
     base = _mean(good) if base is None else base
     kinds = [kind for kind, share in SHARES.items() for _ in range(round(share * count))]
     kinds = (['good'] * count + kinds)[-count:]
+    spare = max(0, kinds.count('good') - len(good))
+    kinds = ['noise'] * spare + kinds[spare:]
     order = rng.permutation(len(good))
     faults: dict[str, Callable[[Bundle], tuple[Bundle, float]]] = {
         'good': lambda bundle: (bundle, 0.0),

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from make_agent_ros.checking.check import make_engine, policy_digest
+from make_agent_ros.checking.check import make_engine
 from make_agent_ros.checking.metrics import wilson_interval
 from make_agent_ros.checking.result import SCHEMA, run_backend
 from make_agent_ros.checking.scenario import CheckConfig, Scenario, load_config
@@ -25,6 +25,7 @@ from make_agent_ros.checking.specimens import Specimen
 from make_agent_ros.checking.sweep import sweep
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.checked import LET_THROUGH, policy_digest
 from make_agent_ros.resources import resource_path
 
 CONFIG_FILE = 'config/truth.yaml'
@@ -44,7 +45,7 @@ class Trial:
     kind: str
     amount: float
     verdict: str
-    """Of the check in world A."""
+    """Of the check in world A, in the scenarios that must be mastered."""
     reason: str
     gate_cost: float
     """Mean cost of the robots in the check's scenarios that must be mastered."""
@@ -56,7 +57,7 @@ class Trial:
     @property
     def passed(self) -> bool:
         """Whether the gate lets it through: PASS or WARN."""
-        return self.verdict != 'FAIL'
+        return self.verdict in LET_THROUGH
 
     def falls_in(self, *worlds: str) -> bool:
         """Whether it falls in any of these worlds."""
@@ -103,11 +104,12 @@ def _try_one(
     judged = {}
     gate_costs = []
     for scenario in gate.scenarios:
+        if scenario.advisory:
+            continue  # never refuses anybody
         result = store.get(specimen.bundle, 'mujoco', scenario, gate)
         verdict, reason = judge(scenario, result)
         judged[scenario.name] = {'verdict': verdict, 'reason': reason}
-        if not scenario.advisory:
-            gate_costs.append(robot_costs(result, scenario.seconds))
+        gate_costs.append(robot_costs(result, scenario.seconds))
     verdict, reason = overall({'mujoco': {'scenarios': judged}})
     falls, cost = {}, {}
     for world, engine in WORLDS.items():
@@ -181,16 +183,15 @@ def spearman(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[float, float,
     """
     from scipy.stats import rankdata
 
-    def correlation(ids: np.ndarray) -> float:
-        ranks = rankdata(x[ids]), rankdata(y[ids])
-        if min(np.ptp(r) for r in ranks) == 0.0:
-            return 0.0
-        return float(np.corrcoef(*ranks)[0, 1])
-
-    rng = np.random.default_rng(seed)
-    drawn = [correlation(rng.integers(0, len(x), len(x))) for _ in range(RESAMPLES)]
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return correlation(np.arange(len(x))), float(low), float(high)
+    ids = np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))
+    ids = np.concatenate((np.arange(len(x))[None], ids))
+    a, b = (rankdata(values[ids], axis=1) for values in (x, y))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    # where all ranks are equal there is no order to correlate
+    found = (a * b).sum(axis=1) / np.where(scale > 0.0, scale, 1.0)
+    low, high = np.percentile(found[1:], (2.5, 97.5))
+    return float(found[0]), float(low), float(high)
 
 
 def truth_figures(trials: Sequence[Trial]) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from make_agent_ros.checking.result import Report
 from make_agent_ros.checking.scenario import Scenario
 
 PASS, WARN, FAIL = 'PASS', 'WARN', 'FAIL'
+SHOWN = 3
+"""So many scenarios are named in the verdict's sentence."""
 
 FIGURE_TEXT = {
     'falls': ('of the robots fell', '%'),
@@ -59,23 +61,32 @@ def _sentence(name: str, value: float, limit: float) -> str:
 def overall(reports: Mapping[str, Report]) -> tuple[str, str]:
     """Return the verdict over all backends, and the sentence that says why."""
     ran = {name: r for name, r in reports.items() if 'error' not in r}
+    missing = [f'{name} did not run: {r["error"]}' for name, r in reports.items() if 'error' in r]
     if not ran:
-        return FAIL, '; '.join(f'{name} did not run: {r["error"]}' for name, r in reports.items())
-    found: dict[str, list[str]] = {PASS: [], WARN: [], FAIL: []}
+        return FAIL, '; '.join(missing)
+    found: dict[str, dict[str, dict[str, str]]] = {PASS: {}, WARN: {}, FAIL: {}}
     for name, report in ran.items():
         for scenario, result in report['scenarios'].items():
-            found[result['verdict']].append(f'{scenario} in {name}: {result["reason"]}')
-    missing = [f'{name} did not run: {r["error"]}' for name, r in reports.items() if 'error' in r]
-    total = sum(map(len, found.values()))
+            found[result['verdict']].setdefault(scenario, {})[name] = result['reason']
+    total = len({scenario for report in ran.values() for scenario in report['scenarios']})
     if found[FAIL]:
-        return FAIL, _listed(len(found[FAIL]), total, 'failed', found[FAIL])
+        return FAIL, _listed(total, 'failed', found[FAIL])
     if found[WARN]:
-        return WARN, _listed(len(found[WARN]), total, 'with a warning', found[WARN])
+        return WARN, '; '.join([_listed(total, 'with a warning', found[WARN]), *missing])
     if missing:
         return WARN, '; '.join(missing)
-    return PASS, f'all {total} passed'
+    return PASS, f'all {total} scenarios passed in {_and(list(ran))}'
 
 
-def _listed(count: int, total: int, what: str, items: list[str]) -> str:
-    more = f'; and {len(items) - 2} more' if len(items) > 2 else ''
-    return f'{count} of {total} {what}: {"; ".join(items[:2])}{more}'
+def _listed(total: int, what: str, scenarios: Mapping[str, Mapping[str, str]]) -> str:
+    """Say in which scenarios and engines it went wrong, each with its first reason."""
+    texts = [
+        f'{name} in {_and(list(reasons))}: {next(iter(reasons.values())).partition("; ")[0]}'
+        for name, reasons in scenarios.items()
+    ]
+    more = f'; and {len(texts) - SHOWN} more' if len(texts) > SHOWN else ''
+    return f'{len(texts)} of {total} scenarios {what}: {"; ".join(texts[:SHOWN])}{more}'
+
+
+def _and(words: Sequence[str]) -> str:
+    return ' and '.join(part for part in (', '.join(words[:-1]), words[-1]) if part)

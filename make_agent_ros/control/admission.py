@@ -22,6 +22,7 @@ from make_agent_ros.go2.constants import (
 )
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, from_bytes
+from make_agent_ros.policy.checked import why_unchecked
 from make_agent_ros.policy.onnx_mlp import BundleError
 
 PROBE_COMMANDS = ((0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.5))
@@ -33,11 +34,14 @@ class AdmissionConfig:
     """What a policy must have."""
 
     require_check: bool = False
-    """Whether only policies that passed the sim-to-real check are admitted."""
+    """Whether only policies that the sim-to-real check let through (PASS or WARN) are admitted,
+    and only as they were when it looked at them."""
     trusted_keys: tuple[str, ...] = ()
     """ed25519 public keys; when there are any, only their signatures are admitted."""
     action_limit_rad: float = 2.0
     """Largest |action_scale * action| on probe measurements, rad."""
+    inference_max_s: float = 0.001
+    """Longest evaluation of the network, s: half of what lies between two commands."""
 
 
 def bundle_digest(data: bytes) -> str:
@@ -69,7 +73,7 @@ def admit(data: bytes, config: AdmissionConfig, recent: Sequence[RobotState] = (
         _demand_check(bundle)
     runner = PolicyRunner(bundle, bundle_digest(data))
     with np.errstate(all='ignore'):
-        _probe(runner, recent or (standing_state(),), config.action_limit_rad)
+        _probe(runner, recent or (standing_state(),), config)
     return runner
 
 
@@ -84,37 +88,50 @@ def standing_state() -> RobotState:
 
 
 def _demand_check(bundle: Bundle) -> None:
-    verdict = bundle.check.get('verdict')
-    if str(verdict).upper() != 'PASS':
-        was = 'was never checked' if verdict is None else f'has the check verdict {verdict!r}'
+    problem = why_unchecked(bundle)
+    if problem:
         raise BundleError(
-            f'the policy {was} and require_check is on; run make-agent check on it and deploy '
+            f'the policy {problem} and require_check is on; run make-agent check on it and deploy '
             'the file that it writes'
         )
 
 
-def _probe(runner: PolicyRunner, states: Sequence[RobotState], limit_rad: float) -> None:
+def _probe(runner: PolicyRunner, states: Sequence[RobotState], config: AdmissionConfig) -> None:
     """Run the candidate over recorded states, each with its previous answer as last action."""
+    took_s = math.inf
     for velocity in PROBE_COMMANDS:
         runner.start(0.0, 0.0, None)
         for i, state in enumerate(states):
             fine = runner.step(i * runner.dt_s, state, np.array(velocity))
-            largest = float(np.abs(runner.offset).max())
-            if not fine or not math.isfinite(largest):
-                raise BundleError(
-                    f'the policy computes NaN or Inf at command {velocity}; generate another one'
-                )
-            if largest > limit_rad:
-                joint = runner.bundle.joint_names[int(np.abs(runner.offset).argmax())]
-                raise BundleError(
-                    f'the policy asks {joint} for {largest:.2f} rad from its default pose at '
-                    f'command {velocity}; plausible is {limit_rad} rad. Are joint order, scales '
-                    'and default pose its own?'
-                )
+            took_s = min(took_s, runner.inference_s)
+            _demand_plausible(runner, fine, velocity, config.action_limit_rad)
+    # The quickest of all: a busy machine is not the policy's fault.
+    if took_s > config.inference_max_s:
+        raise BundleError(
+            f'one action takes {1e3 * took_s:.1f} ms, at most {1e3 * config.inference_max_s:.1f} '
+            'ms fit between two commands; use a smaller network'
+        )
     outside = _outside(runner.stand_pose)
     if outside:
         raise BundleError(f'the default pose is out of the joint range at {", ".join(outside)}')
     runner.start(0.0, 0.0, None)
+
+
+def _demand_plausible(
+    runner: PolicyRunner, fine: bool, velocity: tuple[float, float, float], limit_rad: float
+) -> None:
+    largest = float(np.abs(runner.offset).max())
+    if not fine or not math.isfinite(largest):
+        raise BundleError(
+            f'the policy computes NaN or Inf at command {velocity}; generate another one'
+        )
+    if largest > limit_rad:
+        joint = runner.bundle.joint_names[int(np.abs(runner.offset).argmax())]
+        raise BundleError(
+            f'the policy asks {joint} for {largest:.2f} rad from its default pose at '
+            f'command {velocity}; plausible is {limit_rad} rad. Are joint order, scales '
+            'and default pose its own?'
+        )
 
 
 def _outside(pose: np.ndarray) -> list[str]:

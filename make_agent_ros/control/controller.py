@@ -22,7 +22,7 @@ from make_agent_ros.control.runner import PolicyRunner
 from make_agent_ros.control.safety import Envelope, SafetyLimits, Signs
 from make_agent_ros.control.walker import WalkConfig, Walker
 from make_agent_ros.go2.command import DAMPING_KD, JointCommand
-from make_agent_ros.go2.constants import LYING_JOINT_POS, NOMINAL_JOINT_POS
+from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
 from make_agent_ros.go2.state import RobotState
 
 Velocity = tuple[float, float, float]
@@ -39,9 +39,9 @@ class ControllerConfig:
     """Time for each of the two stages of standing up, s."""
     lie_down_s: float = 1.5
     stop_walk_s: float = 0.15
-    """Time from the last walking pose to the standing pose, s. In simulation, of 12 stops at other
-    moments of the shipped pace gait 4 ended on the back with 0.5 s, 1 with 0.25 s, none with 0.15 s:
-    the feet must be down before the trunk has rolled over them."""
+    """Time from the last walking pose to the standing pose, s. In simulation, of 12 stops at
+    other moments of the shipped pace gait 4 ended on the back with 0.5 s, 1 with 0.25 s, none with
+    0.15 s: the feet must be down before the trunk has rolled over them."""
     change_stand_s: float = 0.5
     """Time from one policy's standing pose to another's, s."""
     velocity_min: Velocity = (-0.6, -0.4, -1.0)

@@ -6,7 +6,11 @@ import contextlib
 import ctypes
 import gc
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 SWITCH_INTERVAL_S = 0.0002
 """How long another Python thread may keep the interpreter once the loop wants it, s."""
@@ -53,10 +57,27 @@ def prepare_helpers(priority: int) -> None:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
-def leave_realtime() -> None:
-    """Return to the ordinary scheduler (a helper process that inherited the controller's)."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+def start_ordinary(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process under the ordinary scheduler, whatever the calling thread's is.
+
+    A child inherits the priority of the thread that makes it. A helper with a real-time priority
+    that imports its libraries would keep everything else of that priority off its processor for
+    whole time slices, 0.1 s each.
+
+    Args:
+        command: the program and its arguments.
+        options: of `subprocess.Popen`.
+    """
+
+    def start() -> subprocess.Popen[bytes]:
+        with contextlib.suppress(OSError):
+            policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, param)
+        return subprocess.Popen(command, **options)
+
+    # The flag is one thread's own and stays; so the thread ends with it.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(start).result()
 
 
 def prepare_thread(priority: int) -> list[str]:

@@ -1,8 +1,9 @@
-"""A black box as a bag for Foxglove and PlotJuggler: `/lowstate`, `/lowcmd`, the policy's
-`/observation` and `/action`, and mode and policy digest as `/marks`.
+"""A black box as a bag for Foxglove and PlotJuggler.
 
-The controller writes the plain arrays at once (`control.blackbox.save`) and starts this module as
-a process of its own, so that encoding thousands of messages never competes with the loop.
+It holds `/lowstate` and `/lowcmd`, the policy's `/observation` and `/action`, and mode and policy
+digest as `/marks`. The controller writes the plain arrays at once (`control.blackbox.save`) and
+starts this module as a process of its own, so that encoding thousands of messages never competes
+with the loop.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from make_agent_ros.control.blackbox import load
-from make_agent_ros.control.realtime import leave_realtime
+from make_agent_ros.control.realtime import start_ordinary
 from make_agent_ros.go2.command import JointCommand
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.go2.wire import LowCmdEncoder, LowStateEncoder
@@ -28,7 +29,7 @@ NICENESS = 10
 
 def start_conversion(path: Path) -> subprocess.Popen[bytes]:
     """Turn the black box `path` (.npz) into a bag beside it, in a process that outlives us."""
-    return subprocess.Popen([sys.executable, '-m', MODULE, str(path)], start_new_session=True)
+    return start_ordinary([sys.executable, '-m', MODULE, str(path)], start_new_session=True)
 
 
 def write_bag(path: Path) -> Path:
@@ -88,7 +89,6 @@ def _same(row: np.ndarray, before: np.ndarray) -> bool:
 
 def main() -> None:
     """Convert the black boxes named on the command line."""
-    leave_realtime()
     os.nice(NICENESS)
     for name in sys.argv[1:]:
         write_bag(Path(name))

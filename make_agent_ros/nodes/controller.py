@@ -6,11 +6,9 @@ import sys
 import time
 from functools import partial
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Imu, JointState, Joy
@@ -27,6 +25,7 @@ from make_agent_ros.nodes import controller_messages as messages
 from make_agent_ros.nodes.controller_config import ControllerNodeConfig
 from make_agent_ros.nodes.controller_work import ControllerWork, start_guard
 from make_agent_ros.nodes.parameters import ParameterError, follow_parameters, load_parameters
+from make_agent_ros.nodes.process import ros
 from make_agent_ros.nodes.services import Services
 
 LATCHED = QoSProfile(
@@ -163,27 +162,20 @@ class ControllerNode(Node):
 
 def main() -> None:
     """Run the node until Ctrl-C or SIGTERM; damp on the way out, whatever happens."""
-    rclpy.init()
-    executor = SingleThreadedExecutor()
     node = None
-    try:
-        node = ControllerNode()
-        executor.add_node(node)
-        node.begin()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RCLError:
-        # A signal ends the context first; a timer may still be publishing.
-        if rclpy.ok():
-            raise
-    except (LinkError, ParameterError) as error:
-        sys.exit(f'controller: {error}')
-    finally:
-        if node is not None:
-            node.end()
-        rclpy.try_shutdown()
-    sys.exit(0 if node is not None and node.loop.error is None else 1)
+    with ros():
+        try:
+            node = ControllerNode()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            node.begin()
+            executor.spin()
+        except (LinkError, ParameterError) as error:
+            sys.exit(f'controller: {error}')
+        finally:
+            if node is not None:
+                node.end()
+    sys.exit(1 if node is not None and node.loop.error is not None else 0)
 
 
 if __name__ == '__main__':

@@ -13,9 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import MultiArrayDimension, String, UInt8MultiArray
@@ -23,6 +22,7 @@ from std_srvs.srv import Trigger
 
 from make_agent_ros.nodes.generation import GeneratorConfig, generate_best
 from make_agent_ros.nodes.parameters import ParameterError, follow_parameters, load_parameters
+from make_agent_ros.nodes.process import ros
 from make_agent_ros.policy import to_bytes
 
 LATCHED = QoSProfile(
@@ -106,17 +106,14 @@ def main() -> None:
     os.nice(NICENESS)
     # Threads that spin while they wait would burn the cores that they wait for.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    rclpy.init()
-    executor = MultiThreadedExecutor(num_threads=2)
-    try:
-        node = GeneratorNode()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except ParameterError as error:
-        sys.exit(f'generator: {error}')
-    rclpy.try_shutdown()
+    with ros():
+        try:
+            node = GeneratorNode()
+            executor = MultiThreadedExecutor(num_threads=2)
+            executor.add_node(node)
+            executor.spin()
+        except ParameterError as error:
+            sys.exit(f'generator: {error}')
     sys.stdout.flush()
     os._exit(0)  # a ranking in progress is a thread that would hold the exit up until it is done
 

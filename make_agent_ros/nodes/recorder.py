@@ -6,10 +6,9 @@ import json
 import sys
 from collections.abc import Callable
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String, UInt8MultiArray
@@ -18,6 +17,7 @@ from std_srvs.srv import Trigger
 from make_agent_ros import __version__
 from make_agent_ros.go2.link import LinkError, RawReader
 from make_agent_ros.nodes.parameters import ParameterError, load_parameters
+from make_agent_ros.nodes.process import ros
 from make_agent_ros.nodes.recorder_config import RecorderConfig
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.recorder import Recorder
@@ -143,21 +143,18 @@ class RecorderNode(Node):
 
 def main() -> None:
     """Run the node until Ctrl-C or SIGTERM; either way the bag is finished."""
-    rclpy.init()
     node = None
-    try:
-        node = RecorderNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (LinkError, ParameterError, RecordingError) as error:
-        sys.exit(f'recorder: {error}')
-    finally:
-        if node is not None:
-            node.close()
-        rclpy.try_shutdown()
+    with ros():
+        try:
+            node = RecorderNode()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            executor.spin()
+        except (LinkError, ParameterError, RecordingError) as error:
+            sys.exit(f'recorder: {error}')
+        finally:
+            if node is not None:
+                node.close()
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
@@ -24,6 +24,7 @@ from make_agent_ros.control.realtime import prepare_helpers
 from make_agent_ros.go2.link import LinkError, SimulatedRobotLink
 from make_agent_ros.nodes import simulator_messages as messages
 from make_agent_ros.nodes.parameters import ParameterError, follow_parameters, load_parameters
+from make_agent_ros.nodes.process import ros
 from make_agent_ros.nodes.simulator_messages import SimulatorConfig
 from make_agent_ros.simulation.faults import Faults
 from make_agent_ros.simulation.realtime import RealTimeRobot
@@ -187,29 +188,21 @@ def main() -> None:
     threading.current_thread().name = 'ros'
     # A robot does not slow down because the machine beside it is ranking policies.
     prepare_helpers(2)
-    rclpy.init()
-    executor = SingleThreadedExecutor()
     node = None
-    try:
-        node = SimulatorNode()
-        executor.add_node(node)
-        node.begin()
-        gc.collect()
-        gc.freeze()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (LinkError, ParameterError) as error:
-        sys.exit(f'simulator: {error}')
-    except Exception:
-        # A signal shuts ROS down at any moment, also while a callback publishes: what fails
-        # after that is the end that was asked for.
-        if rclpy.ok():
-            raise
-    finally:
-        if node is not None:
-            node.close()
-        rclpy.try_shutdown()
+    with ros():
+        try:
+            node = SimulatorNode()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            node.begin()
+            gc.collect()
+            gc.freeze()
+            executor.spin()
+        except (LinkError, ParameterError) as error:
+            sys.exit(f'simulator: {error}')
+        finally:
+            if node is not None:
+                node.close()
 
 
 if __name__ == '__main__':

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import yaml
 
 from make_agent_ros.policy.bundle import MAX_BUNDLE_BYTES, Bundle, from_bytes, to_bytes
+from make_agent_ros.policy.onnx_file import read_model
 from make_agent_ros.policy.onnx_mlp import BundleError, read_layers
 
 _PER_JOINT = ('joint_stiffness', 'joint_damping', 'default_joint_pos', 'action_scale')
@@ -82,23 +82,34 @@ def from_onnx_and_yaml(data: bytes, text: str) -> Bundle:
             f'the YAML beside the policy lacks [{", ".join(missing)}] and has unknown '
             f'[{", ".join(map(str, unknown))}]; keys: {", ".join((*_REQUIRED, *_OPTIONAL))}'
         )
-    values: dict[str, Any] = {
-        key: tuple(described[key]) if isinstance(described[key], list) else described[key]
-        for key in described
-    }
-    terms = values['observation_names']
-    values.setdefault('observation_scales', (1.0,) * len(terms))
     try:
-        for key in _PER_JOINT:
-            numbers = np.asarray(values[key], dtype=np.float64)
-            values[key] = np.full(12, numbers) if numbers.ndim == 0 else numbers
-        if 'default_command' in values:
-            values['default_command'] = np.asarray(values['default_command'], dtype=np.float64)
-        model = onnx.ModelProto.FromString(data)
+        values = _values(described)
+        return Bundle(
+            layers=read_layers(read_model(data)),
+            provenance={'source': 'third party, ONNX and YAML'},
+            **values,
+        )
     except BundleError:
         raise
     except Exception as error:
-        raise BundleError(f'not a policy: {error}; export it again') from error
-    return Bundle(
-        layers=read_layers(model), provenance={'source': 'third party, ONNX and YAML'}, **values
-    )
+        raise BundleError(
+            f'the YAML beside the policy does not fit ({error}); docs/architecture.md has the keys'
+        ) from error
+
+
+def _values(described: dict[str, Any]) -> dict[str, Any]:
+    """Return the bundle's fields: lists as tuples, one number for all joints as twelve."""
+    values = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in described.items()
+    }
+    values.setdefault('observation_scales', (1.0,) * len(values['observation_names']))
+    for key in _PER_JOINT:
+        try:
+            numbers = np.asarray(values[key], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            given = described[key]
+            raise BundleError(f'{key} is {given!r}; give a number, or one per joint') from error
+        values[key] = np.full(12, numbers) if numbers.ndim == 0 else numbers
+    if 'default_command' in values:
+        values['default_command'] = np.asarray(values['default_command'], dtype=np.float64)
+    return values

@@ -15,12 +15,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
+from make_agent_ros.go2.layout import LOWSTATE, LOWSTATE_SIZE
 from make_agent_ros.go2.ticks import TickCounter
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.messages import string_cdr
 from make_agent_ros.recording.writer import BagFullError, BagWriter
 
 POLL_S = 0.02
+CLOCK_STEP_NS = 100_000_000
+"""A wall clock that was set by more than this is followed between two bags, never inside one."""
 
 
 class Source(Protocol):
@@ -67,6 +72,41 @@ class RecorderStatus:
         return asdict(self)
 
 
+def firmware(lowstate: bytes) -> str:
+    """Return what a lowstate sample says of the robot's firmware; empty where it says nothing.
+
+    The fields are those that Unitree calls `version` and the battery board's; their meaning is
+    published nowhere, so they are noted as they are.
+    """
+    if len(lowstate) != LOWSTATE_SIZE:
+        return ''
+    row = np.frombuffer(lowstate, dtype=LOWSTATE)[0]
+    words = [f'{name} {".".join(map(str, values))}' for name, values in (
+        ('lowstate', row['version'].tolist()),
+        ('battery', [int(row['bms']['version_high']), int(row['bms']['version_low'])]),
+    ) if any(values)]  # fmt: skip
+    return ', '.join(words)
+
+
+class SteadyClock:
+    """Wall time that does not jump: the system's monotonic clock from one look at the wall on."""
+
+    def __init__(self) -> None:
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Return the time, ns since the Unix epoch."""
+        return time.monotonic_ns() + self._offset_ns
+
+    def set(self) -> bool:
+        """Look at the wall again; whether it had been set meanwhile."""
+        offset_ns = time.time_ns() - time.monotonic_ns()
+        if abs(offset_ns - self._offset_ns) < CLOCK_STEP_NS:
+            return False
+        self._offset_ns = offset_ns
+        return True
+
+
 class ReceiveClock:
     """Spreads samples that are taken in batches over the times at which they arrived.
 
@@ -75,7 +115,7 @@ class ReceiveClock:
     """
 
     PERIOD_NS = 5_000_000_000
-    JUMP_NS = 100_000_000
+    JUMP_NS = CLOCK_STEP_NS
 
     def __init__(self) -> None:
         self._offsets: tuple[int, int] | None = None
@@ -113,11 +153,13 @@ class Recorder:
             describe: text for the metadata of a new bag.
         """
         self._sources, self._options, self._describe = dict(sources), options, describe
+        self._clock = SteadyClock()
         self._clocks = {topic: ReceiveClock() for topic in sources}
         self._lock = threading.RLock()
         self._writer: BagWriter | None = None
         self._status = RecorderStatus()
         self._ticks = TickCounter()
+        self._newest_state = b''
         self._started_s = 0.0
         self._ring: deque[tuple[str, bytes, int, int]] = deque()
         self._arrivals: deque[tuple[float, int]] = deque()
@@ -136,6 +178,7 @@ class Recorder:
         with self._lock:
             if self._writer is not None:
                 raise RecordingError(f'already recording to {self._writer.path}; stop first')
+            self._follow_wall_clock()
             self._writer = self._new_bag('go2')
             self._ticks = TickCounter()
             self._started_s = time.monotonic()
@@ -184,8 +227,9 @@ class Recorder:
 
     def add(self, topic: str, data: bytes) -> None:
         """Take a sample that another thread received, e.g. of `/cmd_vel`."""
-        now_ns = time.time_ns()
         with self._lock:
+            self._poll()  # what came before goes into the bag before
+            now_ns = self._clock.now_ns()
             self._keep([(topic, data, now_ns, now_ns)])
 
     def status(self) -> RecorderStatus:
@@ -225,15 +269,25 @@ class Recorder:
         samples = []
         for topic, source in self._sources.items():
             clock = self._clocks[topic]
-            for data, source_ns, receive_ns in source.take():
-                samples.append((topic, data, clock.stamp(source_ns, receive_ns), source_ns))
+            taken = source.take()
+            # all of them had come by now, whatever the wall clock did meanwhile
+            now_ns = self._clock.now_ns()
+            for data, source_ns, _ in taken:
+                samples.append((topic, data, clock.stamp(source_ns, now_ns), source_ns))
                 if topic == '/lowstate':
                     self._ticks.see(data)
+                    self._newest_state = data
         count = sum(sample[0] == '/lowstate' for sample in samples)
         if count:
             self._arrivals.append((time.monotonic(), count))
             self._forget_arrivals()
         self._keep(sorted(samples, key=lambda sample: sample[2]))
+
+    def _follow_wall_clock(self) -> None:
+        """Take the wall's time for a new bag; stamps of before would not go with it."""
+        if self._clock.set():
+            self._ring.clear()
+            self._clocks = {topic: ReceiveClock() for topic in self._sources}
 
     def _forget_arrivals(self) -> None:
         now = time.monotonic()
@@ -268,6 +322,11 @@ class Recorder:
     def _end(self, error: str) -> None:
         """Close the bag; with `error` it ended by itself."""
         assert self._writer is not None
+        figures = self._figures()
+        self._writer.describe(
+            dropped=str(figures.dropped), samples=str(figures.samples), end=error or 'stopped',
+            firmware=firmware(self._newest_state),
+        )  # fmt: skip
         try:
             self._writer.close()
         except BagFullError as failure:
@@ -284,7 +343,7 @@ class Recorder:
             path, number = directory / f'{name}_{number}', number + 1
         return BagWriter(
             path,
-            metadata=self._describe(),
+            metadata={**self._describe(), 'firmware': firmware(self._newest_state)},
             max_file_bytes=int(options.max_file_mb * 2**20),
             max_file_s=options.max_file_s,
             max_bag_bytes=int(options.max_bag_mb * 2**20),

@@ -61,7 +61,9 @@ class Trajectory:
             RecordingError: a field's shape does not fit; the message names it.
         """
         for name, shape in COLUMNS.items():
-            array = np.asarray(getattr(self, name), dtype=np.float64)
+            # a float32 may hold a signalling NaN, of which the cast makes an ordinary one
+            with np.errstate(invalid='ignore'):
+                array = np.asarray(getattr(self, name), dtype=np.float64)
             if array.shape != (len(self), *shape):
                 raise RecordingError(
                     f'{name} has shape {array.shape}, expected {(len(self), *shape)}: '

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -52,6 +53,35 @@ class _File:
         return self.closed_size or self.stream.tell()
 
 
+class _Syncer:
+    """Brings files to the disk in threads of their own: a slow disk must not hold up samples."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._error: OSError | None = None
+
+    def begin(self, fileno: int) -> None:
+        """Sync what the file holds now; nothing while the disk still works on the last time.
+
+        Raises:
+            OSError: an earlier sync failed.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._busy.acquire(blocking=False):
+            # the file may be closed or deleted before the disk is done with it
+            threading.Thread(target=self._sync, args=(os.dup(fileno),), daemon=True).start()
+
+    def _sync(self, fileno: int) -> None:
+        try:
+            os.fdatasync(fileno)
+        except OSError as error:
+            self._error = error
+        finally:
+            os.close(fileno)
+            self._busy.release()
+
+
 class BagWriter:
     """Writes one bag: a folder with `<name>_0.mcap`, `<name>_1.mcap` ... and `metadata.yaml`.
 
@@ -89,6 +119,8 @@ class BagWriter:
         """
         self.path = Path(path)
         self._metadata = dict(metadata or {})
+        self._described = False
+        self._syncer = _Syncer()
         self._max_file_bytes, self._max_file_s = max_file_bytes, max_file_s
         self._max_bag_bytes, self._overwrite = max_bag_bytes, overwrite_oldest
         if max_bag_bytes and overwrite_oldest:
@@ -128,6 +160,11 @@ class BagWriter:
     @property
     def _file(self) -> _File:
         return self._files[-1]
+
+    def describe(self, **metadata: str) -> None:
+        """Add to the metadata; files finished from now on repeat all of it at their end."""
+        self._metadata.update(metadata)
+        self._described = True
 
     def write(
         self, topic: str, cdr_bytes: bytes, stamp_ns: int, publish_ns: int | None = None
@@ -201,7 +238,7 @@ class BagWriter:
         self._good_bytes = self._file.stream.tell()
         self._flush_at = now + self._flush_s
         if self._sync_s and now >= self._sync_at:
-            os.fdatasync(self._file.stream.fileno())
+            self._syncer.begin(self._file.stream.fileno())
             self._sync_at = now + self._sync_s
 
     def _check_space(self) -> None:
@@ -258,6 +295,7 @@ class BagWriter:
         )
 
     def _split(self) -> None:
+        # what is left of the old file since its last sync is little
         self._finish_file()
         while (
             self._overwrite
@@ -270,6 +308,9 @@ class BagWriter:
 
     def _finish_file(self) -> None:
         file = self._file
+        if self._described:
+            file.writer.flush()  # type: ignore[no-untyped-call]
+            file.writer.add_metadata('make_agent_ros', self._metadata)
         file.writer.finish()  # type: ignore[no-untyped-call]
         file.stream.flush()
         if self._sync_s:

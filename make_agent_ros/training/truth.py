@@ -66,7 +66,8 @@ def run_check_bench(arguments: Sequence[str]) -> dict[str, float]:
     if options.speed:
         from make_agent_ros.training.check_speed import bench_speed
 
-        figures = bench_speed(good, jobs=options.jobs)
+        gate = load_config(options.gate) if options.gate else None
+        figures = bench_speed(good, jobs=options.jobs, config=gate)
         Console().print('\n'.join(f'{name:>28} {value:.4g}' for name, value in figures.items()))
         return figures
     specimens = make_specimens(good, options.policies, options.mix_seed, base)

@@ -6,19 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from make_agent_ros.checking.check import (
-    CheckReport,
-    check_holds,
-    policy_digest,
-    run_check,
-    with_check,
-)
+from make_agent_ros.checking.check import CheckReport, run_check, with_check
 from make_agent_ros.checking.command import parse_replay
 from make_agent_ros.checking.page import Section, html_page, pill, table
 from make_agent_ros.checking.report import check_page, save_report
 from make_agent_ros.checking.scenario import Limit, Scenario, ScenarioError, load_config
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import from_bytes, to_bytes
+from make_agent_ros.policy.checked import check_holds, policy_digest
 
 from .policies import standing_bundle, trot_bundle
 
@@ -76,7 +71,17 @@ def test_one_failure_anywhere_fails_the_whole_check():
     bad = {'scenarios': {'a': {'verdict': 'FAIL', 'reason': 'fell'}}}
     verdict, reason = overall({'mujoco': good, 'physx': bad})
     assert verdict == 'FAIL'
-    assert reason == '1 of 2 failed: a in physx: fell'
+    assert reason == '1 of 1 scenarios failed: a in physx: fell'
+
+
+def test_the_sentence_names_each_scenario_once_with_its_engines_and_first_reason():
+    bad = {name: {'verdict': 'WARN', 'reason': f'{name} off; more'} for name in 'abcde'}
+    reports = {'mujoco': {'scenarios': bad}, 'physx': {'scenarios': {'a': bad['a']}}}
+    assert overall(reports) == (
+        'WARN',
+        '5 of 5 scenarios with a warning: a in mujoco and physx: a off; b in mujoco: b off; '
+        'c in mujoco: c off; and 2 more',
+    )
 
 
 def test_an_engine_that_did_not_run_is_a_warning_and_none_at_all_a_failure():

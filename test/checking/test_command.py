@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from make_agent_ros.checking.check import run_check
 from make_agent_ros.checking.result import BackendError
 from make_agent_ros.checking.scenario import ScenarioError, load_config
 from make_agent_ros.checking.scenes import ending
-from make_agent_ros.policy.bundle import BundleError, load, save
+from make_agent_ros.control.admission import AdmissionConfig, admit
+from make_agent_ros.policy.bundle import BundleError, load, save, to_bytes
 
 from .policies import standing_bundle, trot_bundle
 from .test_ranking import recorded
@@ -61,6 +63,23 @@ def test_a_policy_that_stays_up_exits_0_and_carries_its_verdict(walker, config, 
     assert f'make-agent check {walker} --config {config} --replay ' in page
 
 
+def test_the_controller_admits_the_file_that_the_check_wrote_and_no_other(
+    walker, faller, config, tmp_path
+):
+    strict = AdmissionConfig(require_check=True)
+    with pytest.raises(BundleError, match='never checked'):
+        admit(walker.read_bytes(), strict)
+    check([walker, faller], config)
+    admit(walker.read_bytes(), strict)
+    with pytest.raises(BundleError, match="'FAIL'"):
+        admit(faller.read_bytes(), strict)
+    faster = replace(load(walker), default_command=np.array([0.4, 0.0, 0.0]))
+    with pytest.raises(BundleError, match='changed after its check'):
+        admit(to_bytes(faster), strict)
+    report = json.loads((tmp_path / 'walk.check' / 'report.json').read_text())
+    assert report['digest'] == load(walker).check['report']
+
+
 def test_a_policy_that_falls_exits_1_with_the_reason(faller, config, capsys):
     assert check([faller], config) == command.EXIT_FAILED
     assert 'of the robots fell' in capsys.readouterr().out.replace('\n', ' ')
@@ -85,7 +104,10 @@ def test_a_prompt_gives_the_report_its_style_figures(walker, config, tmp_path):
     recorded(trot_bundle(3.0, 0.3)).save(prompt)
     check([walker], config, prompt=prompt, scenarios=['nominal'])
     page = walker.with_name('walk.check') / 'report.html'
-    assert 'prompt, from its leg motion' in page.read_text()
+    text = page.read_text()
+    assert 'prompt, by the load on its legs' in text
+    assert 'does it move as it was shown?' in text
+    assert text.count('<small>within ') == 6
 
 
 def test_one_broken_policy_is_an_error_and_among_others_a_line(walker, config, tmp_path, capsys):

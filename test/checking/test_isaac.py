@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from make_agent_ros.checking import isaac_backend
 from make_agent_ros.checking.check import run_check
 from make_agent_ros.checking.isaac_backend import TRIALS, find_interpreter, run_isaacgym
 from make_agent_ros.checking.result import SCHEMA, BackendError
 from make_agent_ros.checking.scenario import load_config
+from make_agent_ros.policy.bundle import load
 from make_agent_ros.resources import resource_path
 
 from .policies import standing_bundle
@@ -145,6 +147,39 @@ a.out.write_text(json.dumps(run_backend('isaacgym', 'stand-in', engine, bundle, 
     assert report['series']['typical']['scenario'] == 'nominal'
 
 
+def test_the_whole_runner_walks_the_same_way_on_another_physx(monkeypatch):
+    """Task and runner as shipped, in a process of their own; see `standin/`.
+
+    Joint order, quaternions, gains, latency, friction, payload, pushes and terrain meshes all go
+    through them: a robot walks only where every one is right.
+    """
+    pytest.importorskip('sapien', reason='pip install sapien')
+    pytest.importorskip('torch', reason='pip install torch')
+    shipped = load_config()
+    hard = replace(
+        shipped['slope'],
+        trials=3, seconds=3.0, slope_deg=(4.0, 8.0), friction=(0.4, 1.2), payload_kg=(0.0, 3.0),
+        payload_shift_m=(-0.04, 0.04), motor_strength=(0.8, 1.1), weak_joint=(0.5, 0.9),
+        latency_s=(0.004, 0.03), push_m_s=(0.5, 0.6), push_at_s=1.5,
+    )  # fmt: skip
+    rough = replace(shipped['steps'], trials=2, seconds=2.5, start='lying')
+    config = replace(shipped, scenarios=(hard, rough))
+    bundle = load(resource_path('models/trot.onnx'))
+    monkeypatch.setattr(isaac_backend, 'TRIALS', 2)
+    monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parent / 'standin'))
+    theirs = run_isaacgym(bundle, config, None, sys.executable)['scenarios']
+    ours = run_check(bundle, None, ('physx',), config=config).data['backends']['physx']
+    for name, tolerance in (('slope', 0.04), ('steps', 0.10)):
+        mine, other = ours['scenarios'][name], theirs[name]
+        assert other['falls']['count'] == mine['falls']['count'] == 0
+        for figure, within in (
+            ('velocity_rmse_m_s', tolerance), ('body_height_m', 0.01), ('frequency_hz', 0.05),
+            ('action_roughness', 0.01), ('cost_of_transport', 0.1),
+        ):  # fmt: skip
+            found, expected = other['figures'][figure]['value'], mine['figures'][figure]['value']
+            assert found == pytest.approx(expected, abs=within), (name, figure)
+
+
 def test_a_check_goes_on_without_isaac_gym_and_says_so(config):
     report = run_check(
         standing_bundle(), None, ('mujoco', 'isaacgym'), ('nominal',), True, config=config
@@ -153,24 +188,58 @@ def test_a_check_goes_on_without_isaac_gym_and_says_so(config):
     assert 'isaacgym did not run: no interpreter' in report.reason
 
 
-def test_what_the_runner_loads_is_light_and_python_3_8():
-    vermin = shutil.which('vermin', path=str(Path(sys.executable).parent))
-    if vermin is None:
-        pytest.skip('pip install vermin')
+def loaded_files():
     loaded = subprocess.run(
         [sys.executable, '-c', LOADED], capture_output=True, text=True, cwd=ROOT
     )
     assert loaded.returncode == 0, loaded.stderr
     files = [*loaded.stdout.split(), *(str(p) for p in FOLDER.glob('*.py'))]
     assert len(files) > 15
+    return files
+
+
+def test_what_the_runner_loads_is_light_and_python_3_8():
+    vermin = shutil.which('vermin', path=str(Path(sys.executable).parent))
+    if vermin is None:
+        pytest.skip('pip install vermin')
     done = subprocess.run(
-        [vermin, '--no-tips', '-v', '-t=3.8-', *files], capture_output=True, text=True
+        [vermin, '--no-tips', '-v', '-t=3.8-', *loaded_files()], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
 
 
+def evaluated(node):
+    """All nodes that run when a module with postponed annotations is imported or called."""
+    for name, field in ast.iter_fields(node):
+        if name in ('annotation', 'returns'):
+            continue
+        for child in field if isinstance(field, list) else [field]:
+            if isinstance(child, ast.If) and 'TYPE_CHECKING' in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.AST):
+                yield child
+                yield from evaluated(child)
+
+
+def test_no_type_that_python_3_8_cannot_subscript_is_evaluated():
+    """`Report = dict[str, Any]` is fine as an annotation and a TypeError as a statement."""
+    found = []
+    for path in loaded_files():
+        tree = ast.parse(Path(path).read_text())
+        newer = {'dict', 'list', 'tuple', 'set', 'frozenset', 'type'}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == 'collections.abc':
+                newer |= {alias.name for alias in node.names}
+        found += [
+            f'{path}:{node.lineno}: {ast.unparse(node)}'
+            for node in evaluated(tree)
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value) in newer
+        ]
+    assert not found, found
+
+
 def listed_api():
-    listed = {'method': set(), 'attribute': set(), 'config': set()}
+    listed = {'method': set(), 'attribute': set(), 'config': set(), 'import': set()}
     for line in (FOLDER / 'legged_gym_api.txt').read_text().splitlines():
         kind, _, names = line.partition(' ')
         if kind in listed:
@@ -214,6 +283,39 @@ def test_the_configuration_sets_only_entries_that_legged_gym_has():
                 }  # fmt: skip
     assert found
     assert found <= listed_api()['config']
+
+
+def test_the_runner_reads_only_attributes_that_legged_gym_or_the_task_sets():
+    tree = ast.parse((FOLDER / 'runner.py').read_text())
+    used, written = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ('task', 'self.task'):
+            (written if isinstance(node.ctx, ast.Store) else used).add(node.attr)
+    task = task_classes()['CheckTask']
+    own = {node.name for node in task.body if isinstance(node, ast.FunctionDef)}
+    own |= {
+        node.attr
+        for node in ast.walk(task)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    api = listed_api()
+    assert len(used) > 10
+    assert used - written <= own | api['attribute'] | api['method']
+
+
+def test_both_files_import_and_set_only_what_legged_gym_has():
+    imported, entries = set(), set()
+    for path in FOLDER.glob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('legged_gym'):
+                imported |= {f'{node.module}:{alias.name}' for alias in node.names}
+            text = ast.unparse(node) if isinstance(node, ast.Attribute) else ''
+            if text.startswith('cfg.') and text.count('.') == 2:
+                entries.add(text.removeprefix('cfg.'))
+    api = listed_api()
+    assert len(imported) == 5
+    assert imported == api['import']
+    assert {'env.num_envs', 'control.decimation', 'sim.dt'} <= entries <= api['config']
 
 
 def test_calls_into_isaac_gym_type_check_against_its_stubs(tmp_path):

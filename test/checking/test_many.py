@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from make_agent_ros.checking.check import check_holds, run_check
+from make_agent_ros.checking.check import run_check
 from make_agent_ros.checking.many import (
     REFUSED,
     Options,
@@ -15,6 +15,7 @@ from make_agent_ros.checking.many import (
 )
 from make_agent_ros.checking.scenario import ScenarioError, load_config
 from make_agent_ros.policy.bundle import load, save
+from make_agent_ros.policy.checked import check_holds
 
 from .policies import standing_bundle, trot_bundle
 

@@ -22,11 +22,12 @@ from make_agent_ros.checking.truth import (
     try_check,
 )
 from make_agent_ros.checking.truth_page import truth_page
+from make_agent_ros.policy.checked import policy_digest
 from make_agent_ros.resources import resource_path
 
 from .policies import standing_bundle, trot_bundle
 
-GOOD = [trot_bundle(f, 0.3) for f in (2.6, 3.0, 3.4)]
+GOOD = [trot_bundle(f, 0.3) for f in (3.0, *np.linspace(2.5, 3.5, 24))]
 
 
 @pytest.fixture(scope='module')
@@ -44,6 +45,13 @@ def test_the_mixture_has_the_shares_it_promises(specimens):
     counted = Counter(one.kind for one in specimens)
     assert counted == {kind: round(100 * share) for kind, share in SHARES.items()}
     assert len({one.name for one in specimens}) == 100
+    assert len({policy_digest(one.bundle) for one in specimens}) == 100
+
+
+def test_a_policy_is_never_in_the_mixture_twice():
+    few = make_specimens(GOOD[:2], 12, 0)
+    assert len({policy_digest(one.bundle) for one in few}) == 12
+    assert [one.kind for one in few].count('good') == 2
 
 
 @pytest.mark.parametrize('count', [1, 7, 30])
@@ -195,7 +203,7 @@ def tried(tmp_path_factory):
     level = replace(walks.scenarios[0], seconds=3.0, trials=2)
     short = replace(walks, scenarios=(level,))
     limp = standing_bundle(joint_stiffness=np.zeros(12), joint_damping=np.zeros(12))
-    pair = [Specimen('walks', 'good', 0.0, GOOD[1]), Specimen('limp', 'gains', 1.0, limp)]
+    pair = [Specimen('walks', 'good', 0.0, GOOD[0]), Specimen('limp', 'gains', 1.0, limp)]
     folder = tmp_path_factory.mktemp('cache')
     return pair, folder, gate, short, try_check(pair, folder, gate=gate, walks=short, jobs=1)
 

@@ -8,6 +8,7 @@ import pytest
 
 from make_agent_ros.control.admission import AdmissionConfig, admit, bundle_digest, standing_state
 from make_agent_ros.policy import BundleError, to_bytes
+from make_agent_ros.policy.checked import policy_digest
 
 from .harness import constant_bundle, explosive_bundle
 
@@ -64,10 +65,25 @@ def test_an_action_that_only_recorded_measurements_provoke_is_found():
 
 
 @pytest.mark.parametrize(
-    ('check', 'word'), [({}, 'never checked'), ({'verdict': 'FAIL'}, "'FAIL'")]
+    ('change', 'word'),
+    [
+        ({'verdict': None}, 'never checked'),
+        ({'verdict': 'FAIL', 'reason': 'fell'}, r"'FAIL' \(fell\)"),
+        ({'verdict': 'pass'}, "'pass'"),
+        ({'report': ''}, 'without the digest of a report'),
+        ({'policy': 'f' * 64}, 'another policy'),
+    ],
 )
-def test_require_check_admits_only_what_passed(check, word):
+def test_require_check_admits_only_what_the_check_let_through(change, word):
     strict = AdmissionConfig(require_check=True)
+    bundle = constant_bundle()
+    check = {'verdict': 'WARN', 'report': 'a' * 64, 'policy': policy_digest(bundle)}
+    admit(to_bytes(replace(bundle, check=check)), strict)
     with pytest.raises(BundleError, match=word):
-        admit(to_bytes(constant_bundle(check=check)), strict)
-    admit(to_bytes(constant_bundle(check={'verdict': 'PASS'})), strict)
+        admit(to_bytes(replace(bundle, check={**check, **change})), strict)
+
+
+def test_a_network_that_is_too_slow_for_the_loop_is_refused():
+    data = to_bytes(constant_bundle())
+    with pytest.raises(BundleError, match=r'one action takes .* use a smaller network'):
+        admit(data, replace(OPEN, inference_max_s=1e-7))

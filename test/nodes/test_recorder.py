@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip('rclpy')
@@ -170,5 +171,64 @@ def test_unusable_parameter_ends_the_node_with_a_sentence(parameter, sentence, t
         error = process.communicate(timeout=60)[1]
         assert process.returncode != 0
         assert sentence in error and 'Traceback' not in error
+    finally:
+        end(process)
+
+
+def await_bag(operator, folder, samples=500):
+    return operator.wait_for(
+        'recorder',
+        lambda s: str(s.get('path', '')).startswith(str(folder)) and s.get('samples', 0) > samples,
+        60,
+        'a recording',
+    )
+
+
+@pytest.mark.e2e
+def test_disk_that_is_full_ends_the_recording_and_not_the_node(operator, tmp_path):
+    """The kernel refuses to let the node's files grow; then there is room again."""
+    process = start_recorder(tmp_path, 'autostart:=true')
+    try:
+        with Robot():
+            await_bag(operator, tmp_path)
+            psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (200_000, 10**9))
+            state = operator.wait_for('recorder', lambda s: s.get('error'), 60, 'the full disk')
+            assert not state['recording'] and 'kept' in state['error']
+            with pytest.raises(OperatorError, match='recording stopped'):
+                operator.call('recorder/stop')
+            recording = open_recording(Path(state['path']))
+            assert recording.lost == 0
+            assert len(recording.trajectory) > 0.4 * state['samples'] > 100
+            psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (10**9, 10**9))
+            again = Path(operator.call('recorder/start').split()[-1])
+            await_bag(operator, again, 300)
+            assert ' 0 lost' in operator.call('recorder/stop')
+        assert len(open_recording(again).trajectory) > 300
+    finally:
+        end(process)
+
+
+@pytest.mark.e2e
+def test_ring_of_files_keeps_the_newest_and_says_what_it_is(operator, tmp_path):
+    process = start_recorder(
+        tmp_path, 'autostart:=true', 'max_file_s:=0.5', 'max_bag_mb:=0.5', 'overwrite_oldest:=true'
+    )
+    try:
+        with Robot() as robot:
+            bag = Path(await_bag(operator, tmp_path)['path'])
+            first = set(bag.glob('*.mcap'))
+            deadline = time.monotonic() + 60.0
+            while first & set(bag.glob('*.mcap')):
+                assert time.monotonic() < deadline, 'the oldest files stay'
+                time.sleep(0.1)
+            assert ' 0 lost' in operator.call('recorder/stop')
+            last_ns = robot.last_ns
+        assert len(list(bag.glob('*.mcap'))) > 1
+        assert sum(file.stat().st_size for file in bag.glob('*.mcap')) < 0.6 * 2**20
+        recording = open_recording(bag)
+        assert recording.lost == 0
+        assert recording.metadata['dropped'] == '0' and recording.metadata['end'] == 'stopped'
+        stamps = [m.log_ns for m in iter_messages(bag, lambda kind: True, Findings())]
+        assert last_ns - stamps[-1] < 1_000_000_000
     finally:
         end(process)

@@ -17,7 +17,9 @@ from make_agent_ros.recording.recorder import (
     ReceiveClock,
     Recorder,
     RecorderOptions,
+    SteadyClock,
     TickCounter,
+    firmware,
 )
 from make_agent_ros.recording.storage import Findings, iter_messages
 
@@ -74,6 +76,8 @@ def test_bag_holds_exactly_what_came_between_start_and_stop(recorder, samples):
     recording = open_recording(path)
     assert len(recording.trajectory) == status.samples == 100
     assert recording.metadata['robot'] == 'test'
+    assert recording.metadata['end'] == 'stopped'
+    assert recording.metadata['samples'] == '100' and recording.metadata['dropped'] == '0'
     assert status.dropped == 0 and not status.recording
 
 
@@ -203,3 +207,52 @@ def test_counter_with_uneven_steps_is_not_taken_for_losses(samples):
     for data, _, _ in samples.take():
         counter.see(data)
     assert counter.missing == 0
+
+
+def test_wall_clock_that_is_set_moves_no_stamp_inside_a_bag(monkeypatch, samples, tmp_path):
+    """A computer that gets network time jumps by an hour, back as well as forth."""
+    true_ns, set_by_ns = time.time_ns, [0]
+    monkeypatch.setattr(time, 'time_ns', lambda: true_ns() + set_by_ns[0])
+    recorder = Recorder({'/lowstate': samples}, RecorderOptions(tmp_path, min_free_mb=0.0))
+    path = recorder.start()
+    for hour in (0, -1, 1):
+        set_by_ns[0] = hour * 3600 * 10**9
+        feed(samples, range(500 * (hour + 2), 500 * (hour + 2) + 100, 2))
+        recorder.mark(f'hour {hour}')
+    recorder.stop()
+    messages = list(iter_messages(path, lambda kind: True, Findings()))
+    stamps = np.array([m.log_ns for m in messages])
+    assert len(messages) == 153
+    assert np.diff(stamps).min() >= 0 and np.ptp(stamps) < 60 * 10**9
+    after = recorder.start()
+    recorder.mark('now')
+    recorder.stop()
+    recorder.close()
+    (mark,) = iter_messages(after, lambda kind: True, Findings())
+    assert abs(mark.log_ns - time.time_ns()) < 60 * 10**9
+
+
+def test_clock_follows_the_wall_only_when_asked(monkeypatch):
+    clock = SteadyClock()
+    assert not clock.set()
+    later = time.time_ns() + 10**12
+    monkeypatch.setattr(time, 'time_ns', lambda: later)
+    assert clock.now_ns() < later - 5 * 10**11
+    assert clock.set()
+    assert abs(clock.now_ns() - later) < 10**11
+
+
+def test_firmware_is_noted_where_the_robot_tells_it(samples, recorder):
+    samples.put(2)
+    data = bytearray(samples.waiting.pop()[0])
+    assert firmware(bytes(data)) == ''
+    data[16:24] = (1).to_bytes(4, 'little') + (23).to_bytes(4, 'little')
+    data[1040:1042] = bytes([2, 7])
+    assert firmware(bytes(data)) == 'lowstate 1.23, battery 2.7'
+    assert firmware(bytes(10)) == ''
+    samples.waiting.append((bytes(data), time.time_ns(), time.time_ns()))
+    time.sleep(0.1)
+    path = recorder.start()
+    samples.waiting.append((bytes(data), time.time_ns(), time.time_ns()))
+    recorder.stop()
+    assert open_recording(path).metadata['firmware'] == 'lowstate 1.23, battery 2.7'

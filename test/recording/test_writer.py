@@ -138,7 +138,7 @@ def test_folder_with_files_is_never_recorded_into(tmp_path):
 
 
 WRITE_FOR_EVER = textwrap.dedent("""
-    import resource, signal, sys, time
+    import os, resource, signal, sys, time
     from pathlib import Path
     from make_agent_ros.recording.writer import BagFullError, BagWriter
     folder, limit = sys.argv[1], int(sys.argv[2])
@@ -153,6 +153,7 @@ WRITE_FOR_EVER = textwrap.dedent("""
             count += 1
             sample[1100:1104] = (2 * count).to_bytes(4, 'little')
             now = time.time_ns()
+            sample[4:600] = os.urandom(596)  # a disk is full sooner without compression
             sample[600:608] = now.to_bytes(8, 'little')
             writer.write('/lowstate', bytes(sample), now)
             print(now, flush=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from make_agent_ros.nodes.client import Operator
 
 SETTLE_S = 3.0
+SWAPS, SWAP_EVERY_S = 5, 1.0
+"""Policies published while walking, by another process, as the generator does."""
 CHANGES, CHANGE_EVERY_S = 5, 0.5
 """Parameter changes while walking, through the node's own service."""
 REPORTS, REPORT_EVERY_S = 2, 2.5
@@ -98,7 +100,7 @@ def _measure_ours(duration_s: float) -> dict[str, Any]:
             subject.ask('walk')
             figures = _window(robot, subject, duration_s)
             for name, disturb in (
-                ('swap', lambda: subject.ask('swap')),
+                ('swap', lambda: _swap_policies(operator)),
                 ('parameters', lambda: _change_parameters(operator)),
                 ('report', lambda: _write_reports(operator)),
             ):
@@ -110,6 +112,18 @@ def _measure_ours(duration_s: float) -> dict[str, Any]:
             if subject.ask('figures')['mode'] != 'WALK':
                 raise RuntimeError('the robot did not walk to the end of the measurement')
     return figures
+
+
+def _swap_policies(operator: Operator) -> None:
+    from std_msgs.msg import UInt8MultiArray
+
+    from make_agent_ros.nodes.bench.ours import policy_message
+    from make_agent_ros.nodes.client import LATCHED
+
+    publisher = operator.node.create_publisher(UInt8MultiArray, 'policy', LATCHED)
+    for message in [policy_message(seed) for seed in range(1, SWAPS + 1)]:
+        publisher.publish(message)
+        time.sleep(SWAP_EVERY_S)
 
 
 def _change_parameters(operator: Operator) -> None:

@@ -19,8 +19,6 @@ from make_agent_ros.nodes.bench.child import Usage, serve
 from make_agent_ros.nodes.controller import LATCHED, ControllerNode
 from make_agent_ros.policy import Bundle, MlpShape, to_bytes
 
-SWAPS = 5
-
 
 def standing_policy(seed: int) -> bytes:
     """A policy of usual size whose last layer is zero: full cost, and the robot stands still."""
@@ -33,6 +31,11 @@ def standing_policy(seed: int) -> bytes:
     return to_bytes(Bundle(layers=layers, gait_frequency_hz=2.0))
 
 
+def policy_message(seed: int) -> UInt8MultiArray:
+    """The same as a message for /policy."""
+    return UInt8MultiArray(data=array('B', standing_policy(seed)))
+
+
 class Subject:
     """Drives the node from the conductor's words."""
 
@@ -43,7 +46,7 @@ class Subject:
 
     def walk(self) -> None:
         """Stand up and walk in place."""
-        self._publish(0)
+        self._policy.publish(policy_message(0))
         self._until(lambda mode: mode is Mode.DAMPING, 'DAMPING')
         self._ask(Request.STAND_UP)
         self._until(lambda mode: mode is Mode.STAND, 'STAND')
@@ -54,12 +57,6 @@ class Subject:
         """Begin counting."""
         self._node.loop.timing.clear()
         self._usage.reset()
-
-    def swap(self) -> None:
-        """Publish policies, one a second."""
-        for i in range(SWAPS):
-            self._publish(i + 1)
-            time.sleep(1.0)
 
     def figures(self) -> dict[str, Any]:
         """Return timing, usage and state."""
@@ -72,9 +69,6 @@ class Subject:
             'policy': None if status is None else status.policy,
             'permissions_missing': len(loop.missing_permissions),
         }
-
-    def _publish(self, seed: int) -> None:
-        self._policy.publish(UInt8MultiArray(data=array('B', standing_policy(seed))))
 
     def _ask(self, request: Request) -> None:
         reply = self._node.loop.request(request, 1.0)
@@ -98,10 +92,7 @@ def main() -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     subject = Subject(node)
-    words = {
-        'walk': subject.walk, 'reset': subject.reset, 'swap': subject.swap,
-        'figures': subject.figures,
-    }  # fmt: skip
+    words = {'walk': subject.walk, 'reset': subject.reset, 'figures': subject.figures}
 
     def converse() -> None:
         serve(words)
