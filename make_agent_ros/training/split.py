@@ -38,11 +38,11 @@ class Split:
     """The split of `config/behaviours.yaml`."""
 
     seed: int = 7
-    training: int = 2000
+    training: int = 1000
     held_out: int = 100
-    corner: int = 100
-    gait_out: int = 100
-    withheld: int = 240
+    corner: int = 40
+    gait_out: int = 40
+    withheld: int = 120
     demonstration: int = 0
     corner_frequency_hz: float = 3.2
     corner_height_m: float = 0.25
