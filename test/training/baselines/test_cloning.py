@@ -44,7 +44,9 @@ def test_the_gait_clock_is_zero_where_the_first_leg_touches_down(duty, hz):
     frequency, phase = gait_clock(marching(hz, duty))
     assert frequency == pytest.approx(hz, rel=0.01)
     off = (phase - hz * np.arange(len(phase)) / 50.0 + 0.5) % 1.0 - 0.5
-    assert np.abs(off).max() < 0.08  # of `swing` 8 mm and more, so the duty factor is a little high
+    assert (
+        np.abs(off).max() < 0.08
+    )  # of `swing` 8 mm and more, so the duty factor is a little high
 
 
 def test_cloning_follows_the_prompt_better_the_longer_it_is_fitted(tiny, walk):
@@ -85,7 +87,7 @@ def test_the_same_seed_clones_the_same_policy(tiny, prompt):
 def test_a_log_without_torques_and_one_at_another_rate_are_refused(prompt):
     velocity = np.zeros((1, 3))
     silent = replace(prompt, joint_torque=np.zeros((len(prompt), 12)))
-    with pytest.raises(BaselineError, match='no joint torques.*tau_est'):
+    with pytest.raises(BaselineError, match=r'no joint torques.*tau_est'):
         Cloning('scratch', QUICK).bundles([silent], velocity)
     fast = replace(prompt, time_s=prompt.time_s / 4.0)
     with pytest.raises(ValueError, match=r'\d+\.\d samples per second.*resample'):

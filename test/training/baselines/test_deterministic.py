@@ -179,7 +179,7 @@ def test_a_prompt_at_the_wrong_rate_is_refused_with_the_remedy(fitted, prompt, k
 
 
 def test_an_unknown_baseline_and_strange_data_are_refused(tiny):
-    with pytest.raises(ValueError, match='no baseline .magic.; there are cloning_scratch'):
+    with pytest.raises(ValueError, match=r'no baseline .magic.; there are cloning_scratch'):
         make('magic')
     assert 'official' in NAMES
     zoo, prompts = tiny
