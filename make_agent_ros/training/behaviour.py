@@ -207,9 +207,13 @@ def sample_styles(
     raise ValueError(f'no possible style found for {len(bad)} of {n}; widen the condition')
 
 
+def demand_share(styles: Styles) -> np.ndarray:
+    """Return what the styles ask of the trunk in units of the teacher's limits, (n,)."""
+    return demand_of(styles.offsets, styles.duty, styles.frequency_hz, styles.stance_width_m).share
+
+
 def _possible(styles: Styles, allowed: Allowed | None) -> np.ndarray:
-    demand = demand_of(styles.offsets, styles.duty, styles.frequency_hz, styles.stance_width_m)
-    ok = demand.possible
+    ok = demand_share(styles) <= 1.0
     return ok if allowed is None else ok & allowed(styles)
 
 

@@ -20,17 +20,24 @@ from make_agent_ros.training.behaviour import (
     GAITS,
     BehaviourSet,
     Styles,
+    demand_share,
     feasible,
     gait_distances,
     sample_default_commands,
     sample_styles,
 )
+from make_agent_ros.training.demand import FEASIBLE_SHARE
 
 Side = Literal['training', 'held_out', 'corner', 'gait_out', 'withheld']
 SIDES: tuple[Side, ...] = ('training', 'held_out', 'corner', 'gait_out', 'withheld')
 """`training` and `held_out` share the space outside the withheld regions; `corner` and `gait_out`
 measure inside them; `withheld` are behaviours of both regions that train the shipped generator,
 in addition to `training`, once the benchmark has been run without them."""
+
+
+def feasible_style(styles: Styles) -> np.ndarray:
+    """Return which styles the teacher walks without falling, all but a few percent, bool, (n,)."""
+    return demand_share(styles) <= FEASIBLE_SHARE
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,8 @@ class Split:
         return np.asarray(gait_distances(styles.offsets)[:, index] < self.gait_radius_cycles)
 
     def outside(self, styles: Styles) -> np.ndarray:
-        """Return which styles lie in no withheld region, bool, (n,)."""
-        return ~self.in_corner(styles) & ~self.in_gait(styles)
+        """Return which feasible styles lie in no withheld region, bool, (n,)."""
+        return feasible_style(styles) & ~self.in_corner(styles) & ~self.in_gait(styles)
 
     def behaviours(self, side: Side) -> BehaviourSet:
         """Draw one side, reproducibly: half of the styles near named gaits, half anywhere."""
@@ -77,18 +84,21 @@ class Split:
         gaits = np.where(np.arange(count) % 2, ANYWHERE, named)
         bound = list(GAITS).index(self.gait)
         if side == 'gait_out':
-            styles = sample_styles(rng, count, np.full(count, bound), allowed=self.in_gait)
+            styles = sample_styles(rng, count, np.full(count, bound), allowed=self._gait)
         elif side == 'corner':
             styles = self._corner(rng, gaits)
         elif side == 'withheld':
             half = count // 2
-            inside = sample_styles(rng, half, np.full(half, bound), allowed=self.in_gait)
+            inside = sample_styles(rng, half, np.full(half, bound), allowed=self._gait)
             styles = Styles.join((inside, self._corner(rng, gaits[half:])))
         else:
             styles = sample_styles(
                 rng, count, np.where(gaits == bound, ANYWHERE, gaits), allowed=self.outside
             )
         return BehaviourSet(styles, feasible(sample_default_commands(rng, count), styles))
+
+    def _gait(self, styles: Styles) -> np.ndarray:
+        return feasible_style(styles) & self.in_gait(styles)
 
     def _corner(self, rng: np.random.Generator, gaits: np.ndarray) -> Styles:
         low, high = 1.5, 4.0
@@ -100,5 +110,5 @@ class Split:
             len(gaits),
             np.where(gaits == bound, ANYWHERE, gaits),
             share,
-            lambda styles: self.in_corner(styles) & ~self.in_gait(styles),
+            lambda styles: feasible_style(styles) & self.in_corner(styles) & ~self.in_gait(styles),
         )

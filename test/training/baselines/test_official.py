@@ -154,7 +154,9 @@ def test_fitting_lowers_all_three_losses_and_a_seed_fixes_the_samples(tiny, prom
         runs[0].bundles([prompt.rows(slice(0, 50))], velocity)
 
 
-def test_sampling_can_be_timed_without_training():
+def test_sampling_can_be_timed_without_training_but_not_used(prompt):
     seconds, parameters = time_sampling(SMALL, n=4, repeats=1)
     assert seconds > 0.0
     assert parameters == sum(p.numel() for p in Official(SMALL).net.unet.parameters())
+    with pytest.raises(BaselineError, match='not fitted'):
+        Official(SMALL).bundles([prompt], np.zeros((1, 3)))
