@@ -249,7 +249,9 @@ PASS_ON = {
 @verb
 def train(
     context: typer.Context,
-    stage: Annotated[str, typer.Argument(help='teacher, zoo, generator, all or ship.')] = '',
+    stage: Annotated[
+        str, typer.Argument(help='teacher, zoo, familiar, generator, all or ship.')
+    ] = '',
 ) -> None:
     """Train a stage; what it takes: make-agent train STAGE --help."""
     if not stage or stage.startswith('-'):
@@ -260,7 +262,10 @@ def train(
     raise typer.Exit(main(stage, context.args))
 
 
-BENCHES = ('controller', 'faults', 'kills', 'soak', 'sim', 'generator', 'quality', 'check')
+BENCHES = (
+    'controller', 'faults', 'kills', 'soak', 'recorder', 'sim', 'prompts', 'generator', 'quality',
+    'check',
+)  # fmt: skip
 
 
 @app.command(context_settings=PASS_ON)
@@ -273,9 +278,13 @@ def bench(
     seconds: Annotated[float, typer.Option(help='controller: per measurement.')] = 30.0,
     repeats: Annotated[int, typer.Option(min=1, help='faults: times each.')] = 5,
     only: Annotated[list[str] | None, typer.Option(help='faults: this one; repeatable.')] = None,
-    count: Annotated[int, typer.Option(min=1, help='kills: how many.')] = 100,
-    minutes: Annotated[float, typer.Option(min=0.1, help='soak: length of the walk.')] = 10.0,
-    seed: Annotated[int, typer.Option(help='faults, kills: of the random moments.')] = 0,
+    count: Annotated[
+        int | None, typer.Option(min=0, help='How many kills; kills: 100, recorder: 20.')
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help='soak, recorder: length of walk or recording.')
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(help='faults, kills, recorder: of random moments.')] = 0,
 ) -> None:
     """Measure a part of the package; --json writes the figures as one flat object."""
     if not what or what.startswith('-'):
@@ -283,13 +292,20 @@ def bench(
         return
     if what not in BENCHES:
         raise _fail(f'nothing to measure called {what!r}; there are {", ".join(BENCHES)}')
-    passes_on = what in ('generator', 'quality', 'check')
+    passes_on = what in ('prompts', 'generator', 'quality', 'check')
     if context.args and not passes_on:
         raise _fail(f'bench {what} does not take {" ".join(context.args)}; see bench --help')
+    if what == 'recorder':
+        from make_agent_ros.nodes.recorder_bench import run_recorder
+
+        kills = 20 if count is None else count
+        run_recorder(json, minutes=minutes, kills=kills, seed=seed)
+        return
     if not (passes_on or what == 'sim'):
         from make_agent_ros.nodes.bench.command import Options, measure
 
-        options = Options(load, seconds, repeats, tuple(only or ()), count, seed, minutes)
+        kills = 100 if count is None else max(count, 1)
+        options = Options(load, seconds, repeats, tuple(only or ()), kills, seed, minutes)
         measure(what, options, json)
         return
     if what == 'sim':
@@ -301,6 +317,10 @@ def bench(
         from make_agent_ros.training.truth import run_check_bench
 
         figures = run_check_bench(context.args)
+    elif what == 'prompts':
+        from make_agent_ros.training.prompt_bench import run_prompts
+
+        figures = run_prompts(context.args)
     else:
         from make_agent_ros.training import bench as run
 

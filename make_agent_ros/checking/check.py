@@ -24,7 +24,12 @@ from make_agent_ros.checking.result import (
     number,
     run_backend,
 )
-from make_agent_ros.checking.scenario import CheckConfig, Trials, load_config
+from make_agent_ros.checking.scenario import (
+    CheckConfig,
+    ScenarioError,
+    Trials,
+    load_config,
+)
 from make_agent_ros.checking.sweep import sweep
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle
@@ -109,7 +114,7 @@ def run_check(
         threads: of each MuJoCo simulation in this process; all cores when 0.
 
     Raises:
-        ValueError: an unknown backend or scenario.
+        ValueError: an unknown backend or scenario, or a scenario that nothing can fail.
     """
     start = time.perf_counter()
     config = _selected(config or load_config(), scenarios, quick)
@@ -176,6 +181,12 @@ def _selected(config: CheckConfig, names: Sequence[str] | None, quick: bool) -> 
         if names is None:
             chosen = [s for s in chosen if s.name in QUICK_SCENARIOS] or chosen
         chosen = [replace(s, trials=max(1, s.trials // 2)) for s in chosen]
+    lenient = [s.name for s in chosen if 'falls' not in s.limits]
+    if lenient:
+        raise ScenarioError(
+            f'{", ".join(lenient)}: no limit on falls, so nothing could fail; give one, for '
+            'example limits: {falls: [0.0, 0.10]}'
+        )
     return replace(config, scenarios=tuple(chosen))
 
 

@@ -33,7 +33,8 @@ GYRO_NOISE_RAD_S, TILT_NOISE_RAD, JOINT_POS_NOISE_RAD, JOINT_VEL_NOISE_RAD_S = (
 )
 """Half-widths of the usual uniform sensor noise, those of `simulation.batch.SensorNoise`."""
 FALL_TILT_RAD = 1.0
-FALL_HEIGHT_M = 0.10
+FALL_HEIGHT_M = 0.13
+"""A robot on its belly has its origin at 0.08-0.11 m in all engines; the lowest gait at 0.20 m."""
 STAND_UP_S = 2.0
 STAND_STIFFNESS, STAND_DAMPING = 60.0, 3.0
 """Gains of standing up, as in the controller (fielded stacks use 60-80 and 3-5)."""

@@ -273,7 +273,8 @@ def _reading() -> Section:
     points = (
         'PASS: every figure is below its warning limit. WARN: above it. FAIL: above the failure '
         'limit in a scenario that must be mastered. Limits are in config/check.yaml.',
-        'A fall: the trunk tilts by over 1 rad or its origin comes within 10 cm of the ground.',
+        'A fall: the trunk tilts by over 1 rad, or its origin comes within 13 cm of the ground, '
+        'as when it lies on its belly.',
         'Simulation is not the robot. A pass means that the policy does not lean on one engine’s '
         'or one model’s peculiarities; the first steps on hardware still belong on a leash.',
     )

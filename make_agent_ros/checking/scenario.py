@@ -21,7 +21,30 @@ from make_agent_ros.checking.terrain import Terrain, build_terrain
 if TYPE_CHECKING:
     Range = tuple[float, float]
 
+BOUNDS = {
+    'friction': (0.01, 10.0),
+    'payload_kg': (-5.0, 50.0),
+    'payload_shift_m': (-0.3, 0.3),
+    'motor_strength': (0.0, 10.0),
+    'stiffness_factor': (0.0, 10.0),
+    'damping_factor': (0.0, 10.0),
+    'weak_joint': (0.0, 10.0),
+    'latency_s': (0.0, 0.5),
+    'noise': (0.0, 100.0),
+    'bias': (0.0, 100.0),
+    'push_m_s': (0.0, 10.0),
+    'obstacle_m': (0.0, 0.5),
+    'slope_deg': (0.0, 45.0),
+}
+"""What a range may hold at most: beyond it the physics means nothing (the trunk weighs 6.9 kg)."""
+KINDS = {'int': 'a whole number', 'float': 'a number', 'bool': 'true or false'}
 STARTS = ('standing', 'wrong_pose', 'lying')
+JUDGED = (
+    'falls', 'velocity_rmse_m_s', 'yaw_rmse_rad_s', 'torque_saturation', 'joint_limit',
+    'cost_of_transport', 'action_roughness', 'recovery_s', 'frequency_rel', 'phase_cycles', 'duty',
+    'height_m', 'swing_m', 'pitch_rad',
+)  # fmt: skip
+"""Figures that can have a limit."""
 CONFIG_FILE = 'config/check.yaml'
 TERRAIN_FILE = 'sim/terrains/terrains.yaml'
 PUSH_DIRECTIONS = 8
@@ -91,13 +114,19 @@ class Scenario:
             ScenarioError: naming the scenario, the entry and what is expected.
         """
         for entry in fields(self):
+            value = getattr(self, entry.name)
             if entry.type == 'Range':
-                value = getattr(self, entry.name)
-                if not _is_range(value):
+                least, most = BOUNDS[entry.name]
+                if not _is_range(value) or value[0] < least or value[1] > most:
                     raise ScenarioError(
-                        f'{self.name}: {entry.name} = {value!r}; expected [low, high]'
+                        f'{self.name}: {entry.name} = {value!r}; expected [low, high] within '
+                        f'{least:g} to {most:g}'
                     )
                 object.__setattr__(self, entry.name, (float(value[0]), float(value[1])))
+            elif entry.type in ('int', 'float', 'bool') and not _is_a(value, entry.type):
+                raise ScenarioError(
+                    f'{self.name}: {entry.name} = {value!r}; expected {KINDS[entry.type]}'
+                )
         if self.start not in STARTS:
             raise ScenarioError(f'{self.name}: start {self.start!r}; known: {", ".join(STARTS)}')
         if not 1 <= self.trials <= 100_000 or not 2.0 <= self.seconds <= 120.0:
@@ -116,6 +145,12 @@ class Scenario:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return asdict(self)
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    if kind == 'bool' or isinstance(value, bool):
+        return kind == 'bool' and isinstance(value, bool)
+    return isinstance(value, int) or (kind == 'float' and isinstance(value, float))
 
 
 def _is_range(value: Any) -> bool:
@@ -139,17 +174,41 @@ def scenario_from_dict(
     Raises:
         ScenarioError: an unknown field, or a value that makes no sense.
     """
+    if not isinstance(entry, Mapping):
+        raise ScenarioError(f'{name}: {entry!r}; expected a mapping of fields, or nothing')
     known = {f.name for f in fields(Scenario)}
     unknown = sorted(set(entry) - known)
     if unknown:
         raise ScenarioError(
             f'{name}: unknown entries {", ".join(unknown)}; known: {", ".join(sorted(known))}'
         )
-    own = {k: _limit(name, k, v) for k, v in (entry.get('limits') or {}).items()}
+    own = read_limits(name, entry.get('limits'))
     values = dict(entry, name=name, limits={**limits, **own})
     values.setdefault('title', name)
-    values['commands'] = tuple(tuple(float(x) for x in row) for row in entry.get('commands', ()))
-    return Scenario(**values)
+    try:
+        rows = tuple(tuple(float(x) for x in row) for row in entry.get('commands', ()))
+    except (TypeError, ValueError) as error:
+        raise ScenarioError(
+            f'{name}: commands {entry["commands"]!r}; expected rows of [second, vx, vy, wz]'
+        ) from error
+    return Scenario(**{**values, 'commands': rows})
+
+
+def read_limits(where: str, entry: Any) -> dict[str, Limit]:
+    """Read `limits` of a file or of one scenario.
+
+    Raises:
+        ScenarioError: no mapping, a figure that nobody measures, or no pair of numbers.
+    """
+    entry = entry or {}
+    if not isinstance(entry, Mapping):
+        raise ScenarioError(f'{where}: limits = {entry!r}; expected figure: [warn, fail]')
+    unknown = sorted(set(map(str, entry)) - set(JUDGED))
+    if unknown:
+        raise ScenarioError(
+            f'{where}: limits of {", ".join(unknown)}; figures are {", ".join(JUDGED)}'
+        )
+    return {name: _limit(where, name, value) for name, value in entry.items()}
 
 
 def _limit(scenario: str, name: str, value: Any) -> Limit:
@@ -218,22 +277,30 @@ def load_config(path: Path | None = None, terrains: Path | None = None) -> Check
     try:
         data = yaml.safe_load(path.read_text())
         grounds = yaml.safe_load(terrains.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f'{path}: {error}') from error
     if not isinstance(data, dict) or not isinstance(data.get('scenarios'), dict):
         raise ScenarioError(f'{path}: expected a mapping with `limits` and `scenarios`')
-    limits = {k: _limit('limits', k, v) for k, v in (data.get('limits') or {}).items()}
-    defaults = data.get('defaults') or {}
+    limits = read_limits(str(path), data.get('limits'))
+    defaults, seed = data.get('defaults') or {}, data.get('seed', 0)
+    if not isinstance(defaults, dict) or not _is_a(seed, 'int') or seed < 0:
+        raise ScenarioError(
+            f'{path}: defaults {defaults!r}, seed {seed!r}; expected a mapping of fields, and a '
+            'whole number from 0'
+        )
+    if not data['scenarios']:
+        raise ScenarioError(f'{path}: no scenarios, so nothing to check')
     scenarios = tuple(
-        scenario_from_dict(name, {**defaults, **(entry or {})}, limits)
+        scenario_from_dict(str(name), {**defaults, **entry} if isinstance(entry, dict) else
+                           (defaults if entry is None else entry), limits)
         for name, entry in data['scenarios'].items()
-    )
+    )  # fmt: skip
     for scenario in scenarios:
         if scenario.terrain not in grounds:
             raise ScenarioError(
                 f'{scenario.name}: terrain {scenario.terrain!r}; known: {", ".join(grounds)}'
             )
-    return CheckConfig(scenarios, grounds, int(data.get('seed', 0)))
+    return CheckConfig(scenarios, grounds, seed)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ CONFIG_FILE = 'config/truth.yaml'
 WORLDS = {'a': 'mujoco', 'b': 'menagerie', 'c': 'physx'}
 FALLS_SHARE = 0.10
 """A policy that loses more than this share of its robots falls; the check's own limit."""
+OFF_COMMAND = 0.50
+"""Mean velocity error, m/s, from which a walker does not do what it is told; the check's limit."""
 RESAMPLES = 2000
 KEPT = ('seed', 'fell', 'alive_s', 'velocity_rmse_m_s')
 """What is kept of every trial."""
@@ -62,6 +64,12 @@ class Trial:
     def falls_in(self, *worlds: str) -> bool:
         """Whether it falls in any of these worlds."""
         return any(self.falls[world] > FALLS_SHARE for world in worlds)
+
+    def walks_as_told(self, *worlds: str) -> bool:
+        """Whether it falls in none of these worlds and follows its command in each."""
+        return not self.falls_in(*worlds) and all(
+            self.cost[world] <= OFF_COMMAND for world in worlds
+        )
 
 
 def try_check(
@@ -199,7 +207,8 @@ def truth_figures(trials: Sequence[Trial]) -> dict[str, float]:
 
     `passed_that_fall`: of the policies that the gate lets through, the share that falls in B or C.
     `falling_let_through`: of the policies that fall in B or C, the share that the gate lets
-    through. `walking_refused`: of those that walk in both, the share that it refuses. `_low` and
+    through. `walking_refused`: of those that walk in both, the share that it refuses;
+    `walking_well_refused`: the same of those that also follow their command there. `_low` and
     `_high` are 95 % intervals; `_count` of `_of` is the share's fraction.
     """
     figures: dict[str, float] = {
@@ -223,10 +232,12 @@ def truth_figures(trials: Sequence[Trial]) -> dict[str, float]:
     falling = [t for t in trials if t.falls_in('b', 'c')]
     passed = [t for t in trials if t.passed]
     walking = [t for t in trials if not t.falls_in('b', 'c')]
+    well = [t for t in trials if t.walks_as_told('b', 'c')]
     for name, some, hit in (
         ('passed_that_fall', passed, [t for t in passed if t.falls_in('b', 'c')]),
         ('falling_let_through', falling, [t for t in falling if t.passed]),
         ('walking_refused', walking, [t for t in walking if not t.passed]),
+        ('walking_well_refused', well, [t for t in well if not t.passed]),
     ):
         figures[name] = len(hit) / max(1, len(some))
         figures[f'{name}_low'], figures[f'{name}_high'] = wilson_interval(len(hit), len(some))

@@ -14,6 +14,12 @@ MAX_STIFFNESS = 100.0
 MAX_DAMPING = 10.0
 """Highest kd that leaves the controller, N m s/rad."""
 
+_LOWEST = np.stack((JOINT_LOWER_RAD, np.zeros(12), np.zeros(12), -TORQUE_LIMIT_NM))
+_HIGHEST = np.stack(
+    (JOINT_UPPER_RAD, np.full(12, MAX_STIFFNESS), np.full(12, MAX_DAMPING), TORQUE_LIMIT_NM)
+)
+"""Bounds of the first four rows of `JointCommand.values`."""
+
 
 def clamp_command(
     command: JointCommand, joint_pos: np.ndarray, joint_vel: np.ndarray
@@ -35,22 +41,16 @@ def clamp_command(
     """
     kp, kd, target, tau = command.stiffness, command.damping, command.joint_pos, command.torque
     asked = target.copy()
-    _bound(kp, 0.0, MAX_STIFFNESS)
-    _bound(kd, 0.0, MAX_DAMPING)
-    _bound(tau, -TORQUE_LIMIT_NM, TORQUE_LIMIT_NM)
-    _bound(target, JOINT_LOWER_RAD, JOINT_UPPER_RAD)
+    bounded = command.values[:4]
+    # np.clip takes five times as long on so few values.
+    np.maximum(bounded, _LOWEST, out=bounded)
+    np.minimum(bounded, _HIGHEST, out=bounded)
     slip = command.joint_vel - joint_vel
     error = target - joint_pos
     if (np.abs(kp * error + kd * slip + tau) > TORQUE_LIMIT_NM).any():
         _fit_torque(command, joint_pos, error, slip)
     moved: np.ndarray = np.abs(target - asked)
     return moved
-
-
-def _bound(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> None:
-    # np.clip takes five times as long on twelve values.
-    np.maximum(values, low, out=values)
-    np.minimum(values, high, out=values)
 
 
 def _fit_torque(
@@ -72,12 +72,4 @@ def _fit_torque(
 
 def is_finite(command: JointCommand) -> bool:
     """Whether every number of the command is finite."""
-    add = np.add.reduce
-    total = (
-        add(command.joint_pos)
-        + add(command.joint_vel)
-        + add(command.stiffness)
-        + add(command.damping)
-        + add(command.torque)
-    )
-    return math.isfinite(total)
+    return math.isfinite(np.add.reduce(command.values, axis=None))

@@ -258,16 +258,13 @@ class Controller:
             self._advance(now_s, [fault])
             self._damp()
         self.clamped_rad.fill(0.0)
-        if state is not None and math.isfinite(state.joint_pos.sum() + state.joint_vel.sum()):
+        if state is not None and self.envelope.finite:
             self.clamped_rad[:] = clamp_command(command, state.joint_pos, state.joint_vel)
 
     def _damp(self) -> None:
         command = self.command
-        command.joint_pos.fill(0.0)
-        command.joint_vel.fill(0.0)
-        command.stiffness.fill(0.0)
+        command.values.fill(0.0)
         command.damping.fill(self.config.damping_kd)
-        command.torque.fill(0.0)
         command.enabled = True
 
     def _collect_events(self) -> None:

@@ -57,6 +57,19 @@ def prepare_helpers(priority: int) -> None:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
+def keep_priority() -> None:
+    """Let processes and threads that the calling thread makes from now on start as ordinary."""
+    with contextlib.suppress(OSError):
+        policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+        os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, param)
+
+
+def leave_realtime() -> None:
+    """Return the calling thread to the ordinary scheduler."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def start_ordinary(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     """Start a process under the ordinary scheduler, whatever the calling thread's is.
 
@@ -70,9 +83,7 @@ def start_ordinary(command: Sequence[str], **options: Any) -> subprocess.Popen[b
     """
 
     def start() -> subprocess.Popen[bytes]:
-        with contextlib.suppress(OSError):
-            policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
-            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, param)
+        keep_priority()
         return subprocess.Popen(command, **options)
 
     # The flag is one thread's own and stays; so the thread ends with it.

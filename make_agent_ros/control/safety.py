@@ -25,6 +25,7 @@ from make_agent_ros.go2.state import RobotState
 
 _JUMP_FACTOR = 1.5
 _JUMP_MARGIN_RAD = 0.05
+_SLOWEST_JUMP_RAD_S = _JUMP_FACTOR * float(JOINT_VELOCITY_LIMIT_RAD_S.min())
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,20 @@ class Envelope:
 
     def __init__(self, limits: SafetyLimits) -> None:
         self.limits = limits
-        tight, wide = (
-            widened_range(limits.joint_range_factor),
-            widened_range(limits.lying_range_factor),
-        )
-        self._range = {
-            Mode.STAND: tight, Mode.WALK: tight, Mode.STAND_UP: wide, Mode.LIE_DOWN: wide,
-        }  # fmt: skip
         self._velocity_max = limits.joint_velocity_factor * JOINT_VELOCITY_LIMIT_RAD_S
+        tight = np.concatenate((widened_range(limits.joint_range_factor)[1], self._velocity_max))
+        wide = np.concatenate((widened_range(limits.lying_range_factor)[1], self._velocity_max))
+        self._middle = np.concatenate((0.5 * (JOINT_LOWER_RAD + JOINT_UPPER_RAD), np.zeros(12)))
+        self._reach = {
+            mode: (wide if mode in (Mode.STAND_UP, Mode.LIE_DOWN) else tight) - self._middle
+            for mode in MOVING
+        }
+        """How far the 12 angles and 12 speeds may be from `_middle`."""
+        self._measured = np.zeros(30)
+        """Body rates, accelerations, joint angles and speeds of the newest sample."""
+        self._scratch = np.zeros(24)
+        self.finite = False
+        """Whether the newest sample holds numbers only."""
         self._stamp_s = -math.inf
         self._print = math.nan
         self._print_time_s = -math.inf
@@ -123,6 +130,7 @@ class Envelope:
         self._tick_time_s = -math.inf
         self._tick_counts = False
         self._joint_pos = np.full(12, np.nan)
+        self._moved = np.zeros(12)
         self._jump: Fault | None = None
         self._frozen: Fault | None = None
 
@@ -143,16 +151,15 @@ class Envelope:
             faults.append(_damp(FaultCode.NO_STATE, 'no lowstate received yet'))
             return faults
         self._check_age(now_s - state.stamp_s, faults)
-        add = np.add.reduce
-        checksum = float(
-            add(state.joint_pos)
-            + add(state.joint_vel)
-            + add(state.base_ang_vel)
-            + add(state.base_lin_acc)
+        np.concatenate(
+            (state.base_ang_vel, state.base_lin_acc, state.joint_pos, state.joint_vel),
+            out=self._measured,
         )
+        checksum = float(np.add.reduce(self._measured))
         w, x, y, z = state.quat_wxyz.tolist()
         norm = w * w + x * x + y * y + z * z
-        if not math.isfinite(checksum + norm):
+        self.finite = math.isfinite(checksum + norm)
+        if not self.finite:
             faults.append(_damp(FaultCode.STATE_NOT_FINITE, _not_finite(state)))
             return faults
         if state.stamp_s != self._stamp_s:
@@ -183,7 +190,7 @@ class Envelope:
                 f'not standing up: roll {roll:.2f} and pitch {pitch:.2f} rad, each must be under '
                 f'{limit} rad; put the robot on its belly'
             )
-        lower, upper = self._range[Mode.STAND_UP]
+        lower, upper = widened_range(self.limits.lying_range_factor)
         outside = (state.joint_pos < lower) | (state.joint_pos > upper)
         if outside.any():
             i = int(outside.argmax())
@@ -241,16 +248,22 @@ class Envelope:
             detail = f'{what} unchanged for {1e3 * max(same_s, tick_s):.0f} ms'
             self._frozen = _damp(FaultCode.STATE_FROZEN, detail)
         self._jump = None
-        moved = np.abs(state.joint_pos - self._joint_pos)
+        moved = self._moved
+        np.subtract(state.joint_pos, self._joint_pos, out=moved)
+        np.abs(moved, out=moved)
         self._joint_pos[:] = state.joint_pos
         if step_s < self.limits.state_age_max_s:
             apart_s = max(step_s, min(ticked_s, self.limits.state_age_max_s), 0.002)
-            reach = _JUMP_FACTOR * apart_s * JOINT_VELOCITY_LIMIT_RAD_S
-            excess = moved - reach
-            i = int(excess.argmax())
-            if excess[i] > _JUMP_MARGIN_RAD:
-                detail = f'{JOINT_NAMES[i]} moved {moved[i]:.2f} rad in {1e3 * step_s:.1f} ms'
-                self._jump = _damp(FaultCode.JOINT_JUMP, detail)
+            # The slowest joint's reach first: what moved less has not jumped.
+            if np.maximum.reduce(moved) > _JUMP_MARGIN_RAD + apart_s * _SLOWEST_JUMP_RAD_S:
+                self._find_jump(moved, apart_s, step_s)
+
+    def _find_jump(self, moved: np.ndarray, apart_s: float, step_s: float) -> None:
+        excess = moved - _JUMP_FACTOR * apart_s * JOINT_VELOCITY_LIMIT_RAD_S
+        i = int(excess.argmax())
+        if excess[i] > _JUMP_MARGIN_RAD:
+            detail = f'{JOINT_NAMES[i]} moved {moved[i]:.2f} rad in {1e3 * step_s:.1f} ms'
+            self._jump = _damp(FaultCode.JOINT_JUMP, detail)
 
     def _check_wear(self, state: RobotState, faults: list[Fault]) -> None:
         limits = self.limits
@@ -287,19 +300,22 @@ class Envelope:
                 faults.append(_damp(FaultCode.TILT, detail))
 
     def _check_joints(self, state: RobotState, mode: Mode, faults: list[Fault]) -> None:
-        lower, upper = self._range[mode]
-        q = state.joint_pos
-        outside = (q < lower) | (q > upper)
-        if outside.any():
-            i = int(outside.argmax())
+        away, reach = self._scratch, self._reach[mode]
+        np.subtract(self._measured[6:], self._middle, out=away)
+        np.abs(away, out=away)
+        beyond = away > reach
+        if not beyond.any():
+            return
+        if beyond[:12].any():
+            i = int(beyond.argmax())
+            middle = self._middle[i]
             detail = (
-                f'{JOINT_NAMES[i]} measures {q[i]:.2f} rad, outside {lower[i]:.2f} .. '
-                f'{upper[i]:.2f} rad'
+                f'{JOINT_NAMES[i]} measures {state.joint_pos[i]:.2f} rad, outside '
+                f'{middle - reach[i]:.2f} .. {middle + reach[i]:.2f} rad'
             )
             faults.append(_damp(FaultCode.JOINT_RANGE, detail))
-        excess = np.abs(state.joint_vel) - self._velocity_max
-        i = int(excess.argmax())
-        if excess[i] > 0.0:
+        if beyond[12:].any():
+            i = int((away[12:] - reach[12:]).argmax())
             detail = (
                 f'{JOINT_NAMES[i]} at {state.joint_vel[i]:.1f} rad/s exceeds '
                 f'{self._velocity_max[i]:.1f} rad/s'

@@ -39,19 +39,22 @@ class RobotLink:
     any thread.
     """
 
-    def __init__(self, interface: str = 'lo', domain: int = 1) -> None:
+    def __init__(
+        self, interface: str = 'lo', domain: int = 1, *, listen_only: bool = False
+    ) -> None:
         """Join the robot's DDS domain.
 
         Args:
             interface: network interface of the robot; `lo` for a simulator on this machine.
             domain: 0 on a Go2, 1 for simulators.
+            listen_only: announce no writer, so that no other controller takes us for one.
 
         Raises:
             LinkError: the interface or the domain cannot be used.
         """
         self._participant = Participant(interface, domain)
         self._reader = self._participant.reader(LOWSTATE_TOPIC)
-        self._writer = self._participant.writer(LOWCMD_TOPIC)
+        self._writer = None if listen_only else self._participant.writer(LOWCMD_TOPIC)
         self._encoder = LowCmdEncoder()
         self._lock = threading.Lock()
         self._latest: RobotState | None = None
@@ -101,6 +104,8 @@ class RobotLink:
         """
         if self._closed:
             raise LinkError('the robot link is closed; open a new RobotLink')
+        if self._writer is None:
+            raise LinkError('this robot link only listens; open one without listen_only')
         self._writer.write(self._encoder.encode(command))
 
     def lowcmd_writers(self) -> list[str]:
@@ -109,7 +114,8 @@ class RobotLink:
         On a Go2 whose sport mode runs, Unitree's own controller is one of them.
         """
         writers = self._participant.writers_on(LOWCMD_TOPIC)
-        writers.pop(self._writer.guid, None)
+        if self._writer is not None:
+            writers.pop(self._writer.guid, None)
         return [f'{process} [{guid}]' for guid, process in writers.items()]
 
     def lowstate_writers(self) -> list[str]:
@@ -119,7 +125,7 @@ class RobotLink:
 
     def lowcmd_readers(self) -> int:
         """Return how many peers hear our commands."""
-        return self._writer.matched_readers()
+        return 0 if self._writer is None else self._writer.matched_readers()
 
     def close(self) -> None:
         """Leave the domain; a blocked `wait_state` returns None."""

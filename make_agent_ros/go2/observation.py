@@ -6,6 +6,7 @@ scale. The terms and their units are those of the bundle contract (`docs/archite
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,5 +124,8 @@ class ObservationBuilder:
             return state.joint_vel[..., self.joint_index]
         if term == 'actions':
             return last_action
+        if isinstance(gait_phase, float):
+            turn = 2.0 * math.pi * gait_phase
+            return np.array((math.sin(turn), math.cos(turn)))
         angle = 2.0 * np.pi * np.asarray(gait_phase)
         return np.stack((np.sin(angle), np.cos(angle)), axis=-1)

@@ -51,6 +51,11 @@ def projected_gravity(quat_wxyz: np.ndarray) -> np.ndarray:
     Returns:
         Shape (..., 3); (0, 0, -1) when level.
     """
+    if np.ndim(quat_wxyz) == 1:  # one robot, in the control loop: plain floats are quicker
+        w, x, y, z = np.asarray(quat_wxyz).tolist()
+        return np.array(
+            (2.0 * (w * y - x * z), -2.0 * (y * z + w * x), 2.0 * (x * x + y * y) - 1.0)
+        )
     w, x, y, z = np.moveaxis(np.asarray(quat_wxyz), -1, 0)
     return np.stack(
         (2.0 * (w * y - x * z), -2.0 * (y * z + w * x), 2.0 * (x * x + y * y) - 1.0), axis=-1

@@ -226,6 +226,12 @@ class LowStateEncoder:
         self._values = np.zeros(len(_STATE_WORDS), dtype=np.float32)
         self._modes = LOWSTATE_LAYOUT.mode_bytes[_SLOT]
 
+    def __deepcopy__(self, memo: dict[int, object]) -> LowStateEncoder:
+        """Copy the buffer; a copy of each view of it would show another one."""
+        copy = LowStateEncoder()
+        copy._buffer[:] = self._buffer
+        return copy
+
     def encode(self, state: RobotState, motor_modes: np.ndarray | int = MODE_SERVO) -> bytes:
         """Return one sample with its CRC, 1,180 bytes.
 
@@ -268,30 +274,25 @@ class LowCmdEncoder:
         fields['motor']['dq'][_UNUSED] = VEL_STOP
         self._raw[LOWCMD_LAYOUT.mode_bytes] = MODE_SERVO
 
+    def __deepcopy__(self, memo: dict[int, object]) -> LowCmdEncoder:
+        """Copy the buffer, as `LowStateEncoder` does."""
+        copy = LowCmdEncoder()
+        copy._buffer[:] = self._buffer
+        return copy
+
     def encode(self, command: JointCommand) -> bytes:
         """Return one sample with its CRC, 812 bytes."""
-        for words, values in zip(_COMMAND_WORDS, _command_fields(command), strict=True):
-            self._words[words] = values
+        self._words[_COMMAND_WORDS] = command.values
         self._raw[_COMMAND_MODES] = MODE_SERVO if command.enabled else MODE_OFF
         self._buffer[-4:] = _crc(LOWCMD_LAYOUT, self._buffer).to_bytes(4, 'little')
         return bytes(self._buffer)
 
 
-_COMMAND_WORDS = tuple(
-    LOWCMD_LAYOUT.motor_bytes(name, _SLOT) // 4 for name in ('q', 'dq', 'kp', 'kd', 'tau')
+_COMMAND_WORDS = np.stack(
+    [LOWCMD_LAYOUT.motor_bytes(name, _SLOT) // 4 for name in ('q', 'kp', 'kd', 'tau', 'dq')]
 )
+"""Where `JointCommand.values` lies in the floats of a sample, shape (5, 12)."""
 _COMMAND_MODES = LOWCMD_LAYOUT.mode_bytes[_SLOT]
-
-
-def _command_fields(command: JointCommand) -> tuple[np.ndarray, ...]:
-    """The command's arrays in the order of `_COMMAND_WORDS`."""
-    return (
-        command.joint_pos,
-        command.joint_vel,
-        command.stiffness,
-        command.damping,
-        command.torque,
-    )
 
 
 def encode_lowstate(state: RobotState, motor_modes: np.ndarray | int = MODE_SERVO) -> bytes:
@@ -322,7 +323,6 @@ def decode_lowcmd(data: Buffer, *, check_crc: bool = True) -> JointCommand:
     _check_form(LOWCMD_LAYOUT, data)
     if check_crc:
         _check_crc(LOWCMD_LAYOUT, data)
-    floats = np.frombuffer(data, dtype='<f4')
-    q, dq, kp, kd, tau = (floats.take(words).astype(np.float64) for words in _COMMAND_WORDS)
-    enabled = bool((motor_modes(data) == MODE_SERVO).all())
-    return JointCommand(q, dq, kp, kd, tau, enabled)
+    command = JointCommand(enabled=bool((motor_modes(data) == MODE_SERVO).all()))
+    command.values[:] = np.frombuffer(data, dtype='<f4').take(_COMMAND_WORDS)
+    return command

@@ -61,6 +61,8 @@ class Generated:
     """Distance of the prompt from the training set."""
     threshold: float
     """Distance from which a prompt counts as novel."""
+    doubt: float
+    """Score of the prompt's most doubtful check, refused above 1; see `recording.doubts`."""
     seconds: dict[str, float]
     """Duration of each stage, s."""
     summary: str
@@ -88,12 +90,15 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
 
     Raises:
         RecordingError: the bag is unusable; the message says why.
+        OddPromptError: it does not look like a Go2 walking, and that was not allowed.
         GenerationError: no bag there, or the check was asked for and failed.
         NovelPromptError: a prompt unlike the training behaviours that was not allowed.
     """
     from make_agent_ros.checking.ranking import rank
     from make_agent_ros.generator import Generator
     from make_agent_ros.recording.bag import read_bag
+    from make_agent_ros.recording.doubts import examine, require_plausible
+    from make_agent_ros.recording.familiar import walks_beside
     from make_agent_ros.recording.prompt import cut_prompt
     from make_agent_ros.resources import resource_path
 
@@ -105,6 +110,8 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
     prompt = cut_prompt(recorded, config.prompt_s)
     clock.stage('load')
     model = Path(config.model).expanduser() if config.model else resource_path('models/generator')
+    look = examine if config.allow_novel else require_plausible
+    doubt = look(prompt, walks_beside(model)).score
     generator = Generator.load(model)
     distance, threshold = generator.novelty(prompt)
     clock.stage('sample')
@@ -131,6 +138,7 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
         prompt=prompt,
         novelty=distance,
         threshold=threshold,
+        doubt=doubt,
         seconds=seconds,
         summary=(
             f'best of {len(bundles)} for a {prompt.duration_s:.1f} s prompt from {bag.name}: '

@@ -88,6 +88,7 @@ class GeneratorNode(Node):
             seconds={stage: round(s, 3) for stage, s in generated.seconds.items()},
             novelty=round(generated.novelty, 3),
             threshold=round(generated.threshold, 3),
+            doubt=round(generated.doubt, 3),
             prompt=[round(generated.prompt.time_s[0], 3), round(generated.prompt.time_s[-1], 3)],
         )
         self.get_logger().info(sentence)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 
-from make_agent_ros.control.realtime import prepare_helpers, start_ordinary
 from make_agent_ros.go2.command import damping_command
 from make_agent_ros.go2.dds import LOWCMD_TOPIC, LOWSTATE_TOPIC, LinkError, Participant
 from make_agent_ros.go2.wire import LowCmdEncoder
@@ -25,8 +24,6 @@ PERIOD_S = 0.002
 ROBOT_GONE_S = 3.0
 """Without a lowstate for this long there is nobody left to damp, s."""
 WRITER_CHECK_S = 0.1
-PRIORITY = 2
-"""Real-time, as the controller's helpers, where the system grants it."""
 
 
 class Guard:
@@ -50,7 +47,8 @@ class Guard:
         """Whether the guard process is gone."""
 
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
-        process = start_ordinary(
+        # It inherits the helpers' priority: on a busy computer it must not be late for its post.
+        process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             # Ctrl-C in the terminal is for the controller; the guard outlives it if need be.
@@ -169,8 +167,6 @@ def main() -> None:
         sys.exit('usage: python -m make_agent_ros.nodes.guard INTERFACE DOMAIN TIMEOUT_S KD')
     interface, domain, timeout_s, kd = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Only now: what was imported until here had time.
-    prepare_helpers(PRIORITY)
     try:
         Watchdog(sys.stdin.fileno(), interface, int(domain), float(timeout_s)).run(float(kd))
     except LinkError as error:

@@ -9,8 +9,8 @@ cycles of many simulated walks give its likelihood, and two figures come out:
 - the wiring that fits better than the plain reading, and by how much (log-likelihood ratio). The
   style of the walk cancels in it, which makes it far sharper than the distance.
 
-The numbers are in `models/walks.npz`, made by `training.familiar` from the training side of the
-split.
+The numbers are in `walks.npz` beside the generator, made by `make-agent train familiar` from the
+training side of the split; so are the thresholds and how rare each score is among walks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from make_agent_ros.recording.trajectory import Trajectory, load_npz
 from make_agent_ros.recording.wiring import WIRINGS, Reading, Wiring, plain, raw_channels
 from make_agent_ros.resources import resource_path
 
-WALKS_FILE = 'models/walks.npz'
+WALKS_FILE = 'walks.npz'
+"""In the folder of a run, and in `models/`: beside the folder of the generator."""
+SHARES = np.array([1.0, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001])
+"""Shares of good walks whose score is at least `FamiliarWalks.scores`."""
 FEATURES = 54
 """Frequency, 18 means, real and imaginary parts of 18 fundamentals, less one fixed by phase."""
 _CALF = 8
@@ -47,6 +50,10 @@ class Cycles:
     """(B, 24)."""
     first: np.ndarray
     """Complex fundamental, (B, 24)."""
+
+    def __getitem__(self, ids: np.ndarray) -> Cycles:
+        """Return some of the windows."""
+        return Cycles(self.frequency_hz[ids], self.mean[ids], self.first[ids])
 
     def features(self, read: Reading = plain) -> np.ndarray:
         """Return the windows as the density sees them, (B, FEATURES), under one reading."""
@@ -97,8 +104,8 @@ class FamiliarWalks:
     """In units of `scale`, (C, D)."""
     whiten: np.ndarray
     """Whitening matrices, (C, D, D)."""
-    log_det: np.ndarray
-    """Of each covariance, (C,)."""
+    log_weight: np.ndarray
+    """Logarithm of each Gaussian's share less half the log determinant of its covariance, (C,)."""
     distance_limit: np.ndarray
     """Distance that walks of behaviours left out of the fit stay under, ()."""
     wiring_limit: np.ndarray
@@ -107,15 +114,30 @@ class FamiliarWalks:
     """Lowest step frequency Hz, body height m, swing height m of the walks, (3,)."""
     axis_high: np.ndarray
     """Highest."""
+    kinds: np.ndarray
+    """Names of the checks whose limits the walks exceed, (K,) strings; see `slack`."""
+    slacks: np.ndarray
+    """Score by its own limit that walks reach in each of these checks, above 1, (K,)."""
+    scores: np.ndarray
+    """Score of walks at each of `SHARES`."""
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Return minus the log-likelihood per feature, (B,), of features (B, D)."""
+        return np.asarray(
+            -np.logaddexp.reduce(self.log_parts(features), axis=0) / features.shape[1]
+        )
+
+    def log_parts(self, features: np.ndarray) -> np.ndarray:
+        """Return the log-density of each Gaussian with its share, (C, B), up to a constant."""
         scaled = features / self.scale
-        each = [
-            0.5 * (((scaled - mean) @ whiten) ** 2).sum(axis=1) + 0.5 * log_det
-            for mean, whiten, log_det in zip(self.mean, self.whiten, self.log_det, strict=True)
-        ]
-        return np.asarray(np.min(each, axis=0) / features.shape[1])
+        return np.stack(
+            [
+                log_weight - 0.5 * (((scaled - mean) @ whiten) ** 2).sum(axis=1)
+                for mean, whiten, log_weight in zip(
+                    self.mean, self.whiten, self.log_weight, strict=True
+                )
+            ]
+        )
 
     def best_wiring(self, cycles: Cycles) -> list[tuple[Wiring, float]]:
         """Return the reading beside the plain one that fits each window best.
@@ -129,38 +151,90 @@ class FamiliarWalks:
         ratio = self.distance(cycles.features()) - distance.min(axis=0)
         return [(WIRINGS[i], float(r)) for i, r in zip(best, ratio, strict=True)]
 
+    def slack(self, kind: str) -> float:
+        """Return by what the score of a check is divided: 1, or more where walks go beyond."""
+        return float(max([1.0, *self.slacks[self.kinds == kind]]))
+
+    def rarity(self, score: float) -> float:
+        """Return the share of good walks that score at least as high; 0 beyond all of them."""
+        if score > self.scores[-1]:
+            return 0.0
+        return float(np.exp(np.interp(score, self.scores, np.log(SHARES))))
+
     def save(self, path: str | Path) -> None:
         """Write as NPZ, single precision."""
-        arrays = {f.name: np.asarray(getattr(self, f.name), np.float32) for f in fields(self)}
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        plain_numbers = {
+            name: values if values.dtype.kind == 'U' else values.astype(np.float32)
+            for name, values in arrays.items()
+        }
         with Path(path).open('wb') as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **plain_numbers)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> FamiliarWalks:
-        """Read a file; the shipped one when none is given.
+    def load(cls, path: str | Path) -> FamiliarWalks:
+        """Read a file.
 
         Raises:
             RecordingError: no such file, or not what `save` writes.
         """
-        try:
-            path = Path(path) if path is not None else resource_path(WALKS_FILE)
-        except FileNotFoundError as error:
-            raise RecordingError(str(error)) from error
+        path = Path(path)
         arrays = load_npz(path)
         names = [f.name for f in fields(cls)]
         if missing := [name for name in names if name not in arrays]:
-            raise RecordingError(f'{path}: lacks {", ".join(missing)}; fit the walks again')
-        walks = cls(**{name: np.asarray(arrays[name], dtype=np.float64) for name in names})
-        count = len(walks.log_det)
-        if walks.whiten.shape != (count, FEATURES, FEATURES):
             raise RecordingError(
-                f'{path}: whitening of shape {walks.whiten.shape}, expected '
-                f'{(count, FEATURES, FEATURES)}; fit the walks again'
+                f'{path}: lacks {", ".join(missing)}; run `make-agent train familiar` again'
             )
+        walks = cls(
+            **{
+                name: values if values.dtype.kind == 'U' else values.astype(np.float64)
+                for name, values in ((name, arrays[name]) for name in names)
+            }
+        )
+        walks.check(path)
         return walks
+
+    def check(self, path: Path) -> None:
+        """Compare the shapes with what this version of the package reads.
+
+        Raises:
+            RecordingError: they differ.
+        """
+        count, size = len(np.atleast_1d(self.log_weight)), FEATURES
+        wanted = {
+            'scale': (size,), 'mean': (count, size), 'whiten': (count, size, size),
+            'log_weight': (count,), 'axis_low': (3,), 'axis_high': (3,), 'distance_limit': (),
+            'wiring_limit': (), 'slacks': self.kinds.shape, 'scores': SHARES.shape,
+        }  # fmt: skip
+        for name, shape in wanted.items():
+            if (found := getattr(self, name).shape) != shape:
+                raise RecordingError(
+                    f'{path}: {name} has shape {found}, expected {shape}; run `make-agent train '
+                    'familiar` again'
+                )
+
+
+def walks_beside(generator: Path) -> FamiliarWalks | None:
+    """Return the walks that belong to a generator; None where none were fitted.
+
+    Args:
+        generator: its folder.
+
+    Raises:
+        RecordingError: a file that cannot be read.
+    """
+    path = generator.parent / WALKS_FILE
+    return FamiliarWalks.load(path) if path.is_file() else None
 
 
 @cache
-def shipped_walks() -> FamiliarWalks:
-    """Return the walks that the package ships; read once."""
-    return FamiliarWalks.load()
+def shipped_walks() -> FamiliarWalks | None:
+    """Return the walks that belong to the shipped generator, read once; None without them.
+
+    Raises:
+        RecordingError: a file that cannot be read.
+    """
+    try:
+        return FamiliarWalks.load(resource_path(f'models/{WALKS_FILE}'))
+    except FileNotFoundError:
+        return None

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from make_agent_ros.go2.constants import LEGS
 from make_agent_ros.recording.bag import Recording, open_recording
+from make_agent_ros.recording.doubts import Examination, examine
 from make_agent_ros.recording.errors import RecordingError
+from make_agent_ros.recording.familiar import FamiliarWalks, shipped_walks
 from make_agent_ros.recording.gait import Gait
 from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.prompt import Segment, cut_prompt, find_segments
@@ -34,11 +36,20 @@ def print_info(path: str | Path, prompt_s: float = 4.0, console: Console | None 
     Raises:
         RecordingError: the recording cannot be read.
     """
-    (console or Console()).print(describe_recording(open_recording(path), prompt_s))
+    recording = open_recording(path)
+    (console or Console()).print(describe_recording(recording, prompt_s, shipped_walks()))
 
 
-def describe_recording(recording: Recording, prompt_s: float = 4.0) -> Group:
-    """Return the same as something that rich prints."""
+def describe_recording(
+    recording: Recording, prompt_s: float = 4.0, walks: FamiliarWalks | None = None
+) -> Group:
+    """Return the same as something that rich prints.
+
+    Args:
+        recording: what was read.
+        prompt_s: length of the prompt that would be cut.
+        walks: statistics of walks; without them two checks of the prompt are left out.
+    """
     trajectory = recording.trajectory
     parts: list[Table | Text] = [_quality_table(recording)]
     parts += [Text(f'note: {note}', style='yellow') for note in recording.notes]
@@ -57,8 +68,16 @@ def describe_recording(recording: Recording, prompt_s: float = 4.0) -> Group:
         parts.append(
             Text(f'prompt: {start:.2f} s to {end:.2f} s, {_velocity_text(velocity)}', 'bold')
         )
+        parts.append(_verdict(examine(prompt, walks)))
         parts.append(Text(gait_diagram(best.gait)))
     return Group(*parts)
+
+
+def _verdict(examination: Examination) -> Text:
+    """Whether `generate` takes the prompt, and why not."""
+    if examination.doubts:
+        return Text(f'refused: {examination.sentence}', 'bold red')
+    return Text(f'a plausible walk: {examination.sentence}', 'green')
 
 
 def _inside(segment: Segment, time_s: float) -> bool:

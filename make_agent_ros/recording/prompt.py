@@ -9,7 +9,7 @@ import numpy as np
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance, level_feet
-from make_agent_ros.recording.odometry import base_velocity
+from make_agent_ros.recording.odometry import base_velocity, known_contact
 from make_agent_ros.recording.resample import finite_rows, resample, split_at_gaps
 from make_agent_ros.recording.timebase import MAX_GAP_S
 from make_agent_ros.recording.trajectory import Trajectory
@@ -126,6 +126,7 @@ def _all_windows(trajectory: Trajectory) -> list[_Windows]:
         start = np.arange(0, len(piece) - size + 1, hop)
         ids = start[:, None] + np.arange(size)
         gravity = projected_gravity(piece.quat_wxyz)
+        contact = known_contact(piece.joint_pos, piece.joint_torque, gravity)
         tilt = np.arccos(np.clip(-gravity[:, 2], -1.0, 1.0))
         feet = np.stack(level_feet(piece.joint_pos, gravity), axis=-1)[ids]
         spread = feet - feet.mean(axis=1, keepdims=True)
@@ -133,7 +134,12 @@ def _all_windows(trajectory: Trajectory) -> list[_Windows]:
             _Windows(
                 piece=piece,
                 start=start,
-                gait=describe_gait(piece.joint_pos[ids], gravity[ids], PROMPT_RATE_HZ),
+                gait=describe_gait(
+                    piece.joint_pos[ids],
+                    gravity[ids],
+                    PROMPT_RATE_HZ,
+                    contact=None if contact is None else contact[ids],
+                ),
                 velocity=_velocities(piece, gravity, ids),
                 tilt=tilt[ids].max(axis=1),
                 motion=np.sqrt((spread**2).sum(axis=-1).mean(axis=(1, 2))),
@@ -150,6 +156,7 @@ def _velocities(piece: Trajectory, gravity: np.ndarray, ids: np.ndarray) -> np.n
         piece.base_ang_vel[ids],
         gravity[ids],
         joint_torque=torque,
+        rate_hz=PROMPT_RATE_HZ,
     ).mean
 
 

@@ -77,9 +77,7 @@ def _imu_yaw(angle_rad: float) -> Reading:
 
     def read(raw: np.ndarray) -> np.ndarray:
         x = plain(raw)
-        return np.concatenate(
-            (x[..., :3] @ turn.T, x[..., 3:6] @ turn.T, x[..., 6:]), axis=-1
-        )
+        return np.concatenate((x[..., :3] @ turn.T, x[..., 3:6] @ turn.T, x[..., 6:]), axis=-1)
 
     return read
 

@@ -14,14 +14,16 @@ import tyro
 from safetensors.numpy import load_file, save_file
 
 from make_agent_ros.policy.bundle import save
+from make_agent_ros.recording.familiar import WALKS_FILE
 from make_agent_ros.training.behaviour import GAITS, gait_distances
+from make_agent_ros.training.familiar import FamiliarConfig, train_familiar
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import TeacherConfig, train_teacher
 from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo, join
 
-STAGES = ('teacher', 'zoo', 'generator', 'measured', 'all', 'ship')
+STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'ship')
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class ZooStage(Run):
 
 
 @dataclass(frozen=True)
+class FamiliarStage(Run):
+    """Fit what tells a strange prompt to the walks of the run's zoo."""
+
+    familiar: FamiliarConfig = field(default_factory=FamiliarConfig)
+
+
+@dataclass(frozen=True)
 class GeneratorStage(Run):
     """Fit the generator to the zoo of the run."""
 
@@ -62,10 +71,11 @@ class MeasuredStage(GeneratorStage):
 
 @dataclass(frozen=True)
 class AllStages(Run):
-    """Teacher, zoo and generator, one after the other."""
+    """Teacher, zoo, familiar and generator, one after the other."""
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     zoo: ZooConfig = field(default_factory=ZooConfig)
+    familiar: FamiliarConfig = field(default_factory=FamiliarConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
 
 
@@ -80,6 +90,7 @@ class ShipStage(Run):
 _TYPES: dict[str, type[Run]] = {
     'teacher': TeacherStage,
     'zoo': ZooStage,
+    'familiar': FamiliarStage,
     'generator': GeneratorStage,
     'measured': MeasuredStage,
     'all': AllStages,
@@ -115,6 +126,10 @@ def main(stage: str, arguments: Sequence[str]) -> int:
         )
     if isinstance(options, ZooStage | AllStages):
         with_progress('zoo', lambda report: build_zoo(options.folder, options.zoo, split, report))
+    if isinstance(options, FamiliarStage | AllStages):
+        with_progress(
+            'familiar', lambda report: train_familiar(options.folder, options.familiar, report)
+        )
     if isinstance(options, GeneratorStage | AllStages):
         config, name = options.generator, 'generator'
         if isinstance(options, MeasuredStage):
@@ -136,6 +151,7 @@ def ship(folder: Path, models: Path, split: Split) -> None:
     for name in ('generator.safetensors', 'generator.json'):
         (models / 'generator').mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
+    shutil.copyfile(folder / WALKS_FILE, models / WALKS_FILE)
     (models / 'teacher').mkdir(parents=True, exist_ok=True)
     teacher = load_file(folder / 'teacher.safetensors')
     nets = {k: v for k, v in teacher.items() if not k.startswith('optimizer.')}
@@ -151,7 +167,8 @@ def ship(folder: Path, models: Path, split: Split) -> None:
         example = int(distance[:, index].argmin())
         save(examples.bundles([example])[0], models / f'{name}.onnx')
     info = {
-        stage: json.loads((folder / f'{stage}.json').read_text()) for stage in ('teacher', 'zoo')
+        stage: json.loads((folder / f'{stage}.json').read_text())
+        for stage in ('teacher', 'zoo', 'familiar')
     }
     info['generator'] = json.loads((folder / 'generator' / 'generator.json').read_text())['info']
     (models / 'training.json').write_text(json.dumps(info, indent=1) + '\n')

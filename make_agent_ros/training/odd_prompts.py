@@ -20,7 +20,7 @@ from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.batch import SensorNoise
 from make_agent_ros.simulation.model import randomised_worlds, robot_spec
 from make_agent_ros.simulation.rollout import rollout
-from make_agent_ros.training.behaviour import BehaviourSet, sample_styles
+from make_agent_ros.training.behaviour import BehaviourSet
 from make_agent_ros.training.prompts import SETTLE_S
 from make_agent_ros.training.scripted import scripted_walks
 from make_agent_ros.training.walks import MAX_TILT_RAD, Walks
@@ -49,6 +49,8 @@ class OddSources:
     """Held-out policies."""
     behaviours: BehaviourSet
     """Of the policies."""
+    known: BehaviourSet
+    """The training side."""
     seconds: float
     """Length of a recording."""
     seed: int
@@ -260,25 +262,37 @@ def falling(sources: OddSources) -> list[Trajectory]:
     return found
 
 
+OUTSIDE = ('frequency_high', 'frequency_low', 'gait_walk', 'body_low')
+"""Kinds that are a Go2's walk, but unlike every style of training."""
+NEAR_CYCLES = 0.12
+"""Phases this close to a style of training are that style's."""
+
+
 def outside_gaits(sources: OddSources) -> dict[str, list[Trajectory]]:
-    """Scripted gaits that no style of the space has; those that stay up for the recording."""
-    n = len(sources.bundles)
+    """Scripted gaits that no style of training has; those that stay up for the recording.
+
+    A wider training set moves them outwards, and leaves the walk out where it has it itself.
+    """
+    styles, known = sources.behaviours.styles, sources.known.styles
+    n = len(styles)
     rng = np.random.default_rng([sources.seed, 71])
-    usual = sample_styles(rng, n, ['trot', 'pace', 'bound'])
     command = np.stack((rng.uniform(0.2, 0.5, n), np.zeros(n), rng.uniform(-0.3, 0.3, n)), axis=-1)
+    slow = np.full_like(styles.duty, 0.75)
     walk = np.tile([0.0, 0.5, 0.75, 0.25], (n, 1))
-    styles = {
-        'frequency_5_to_6_hz': replace(usual, frequency_hz=rng.uniform(5.0, 6.0, n)),
-        'frequency_1_hz': replace(
-            usual, frequency_hz=rng.uniform(1.0, 1.2, n), duty=np.full(n, 0.75)
-        ),
+    high, low = 1.3 * known.frequency_hz.max(), 0.7 * known.frequency_hz.min()
+    made = {
+        'frequency_high': replace(styles, frequency_hz=high * rng.uniform(1.0, 1.2, n)),
+        'frequency_low': replace(styles, frequency_hz=low * rng.uniform(0.9, 1.0, n), duty=slow),
         'gait_walk': replace(
-            usual, offsets=walk, duty=np.full(n, 0.75), frequency_hz=rng.uniform(1.5, 2.5, n)
+            styles, offsets=walk, duty=slow, frequency_hz=rng.uniform(1.5, 2.5, n)
         ),
-        'height_15_cm': replace(usual, body_height_m=np.full(n, 0.15)),
+        'body_low': replace(styles, body_height_m=np.full(n, known.body_height_m.min() - 0.05)),
     }
+    away = np.abs((known.offsets - walk[:1] + 0.5) % 1.0 - 0.5).max(axis=1)
+    if (away < NEAR_CYCLES).any():
+        del made['gait_walk']
     found = {}
-    for k, (name, style) in enumerate(styles.items()):
+    for k, (name, style) in enumerate(made.items()):
         walks = scripted_walks(style, command, 1.0 + sources.seconds, sources.seed + 3 * k)
         found[name] = walks.steady(1.0).recordings(seed=sources.seed + k)
     return found

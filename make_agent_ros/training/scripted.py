@@ -32,6 +32,7 @@ def scripted_walks(
     seed: int,
     ranges: WorldRanges | None = None,
     worlds: Worlds | None = None,
+    gain: np.ndarray | float = 1.0,
 ) -> Walks:
     """Walk n styles, each in its own world, from their first pose and at their velocity.
 
@@ -42,6 +43,7 @@ def scripted_walks(
         seed: of the worlds and of the sensors' noise.
         ranges: of the worlds; the usual when omitted.
         worlds: n worlds to walk in, in place of drawn ones.
+        gain: factor on all gains of the balance, (n,) or one.
     """
     n = len(styles)
     sim = BatchSimulation(
@@ -56,7 +58,8 @@ def scripted_walks(
     for _ in range(steps):
         state = sim.observe()
         target = reference_joint_pos(styles, cycles, command)
-        target += _balance(projected_gravity(state.quat_wxyz), state.base_ang_vel)
+        balance = _balance(projected_gravity(state.quat_wxyz), state.base_ang_vel)
+        target += balance * np.broadcast_to(gain, n)[:, None]
         sim.step(target)
         cycles += styles.frequency_hz * sim.control_dt_s
         logbook.write(target, command, sim.fallen())

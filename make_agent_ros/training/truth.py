@@ -132,6 +132,7 @@ def summary(figures: dict[str, float]) -> str:
         ('passed_that_fall', 'passed the check, fall in B or C'),
         ('falling_let_through', 'fall in B or C, passed the check'),
         ('walking_refused', 'walk in B and C, refused by the check'),
+        ('walking_well_refused', 'the same, following their command'),
     ):
         low, high = figures[f'{name}_low'], figures[f'{name}_high']
         count = f'{figures[f"{name}_count"]:.0f} of {figures[f"{name}_of"]:.0f}'

@@ -38,6 +38,10 @@ class Walks:
     joint_torque: np.ndarray
     planar_velocity: np.ndarray
     """True vx, vy in the heading frame, m/s, and body yaw rate, rad/s, (n, T, 3)."""
+    base_position: np.ndarray
+    """True, in the world, m, (n, T, 3)."""
+    foot_contact: np.ndarray
+    """Which feet touch the ground, bool, (n, T, 4)."""
 
     def __len__(self) -> int:
         """Number of walks."""

@@ -149,6 +149,12 @@ def test_an_unknown_engine_is_refused_with_the_known_ones():
         run_check(standing_bundle(), None, ('bullet',))
 
 
+def test_a_scenario_that_nothing_can_fail_is_refused(config):
+    free = replace(config, scenarios=(replace(config['nominal'], limits={}),))
+    with pytest.raises(ScenarioError, match='nominal: no limit on falls'):
+        run_check(standing_bundle(), config=free)
+
+
 def test_text_on_a_page_is_escaped():
     page = html_page('a <b>', [Section('x', table(['h'], [['<script>', pill('PASS')]]))])
     assert '<script>' not in page

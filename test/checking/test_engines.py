@@ -14,7 +14,7 @@ from make_agent_ros.checking.independent import model_path
 from make_agent_ros.checking.mujoco_backend import MujocoEngine
 from make_agent_ros.checking.physx_backend import PhysxEngine
 from make_agent_ros.checking.scenario import draw_trials, load_config, trial_seeds
-from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
+from make_agent_ros.go2.constants import LYING_JOINT_POS, NOMINAL_JOINT_POS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.simulation.batch import SensorNoise
 
@@ -141,6 +141,15 @@ def test_an_episode_ends_a_second_after_the_last_robot_fell():
 def test_the_cross_product_is_numpys():
     a, b = np.random.default_rng(0).normal(size=(2, 5, 4, 3))
     np.testing.assert_allclose(episode.cross(a, b), np.cross(a, b), atol=1e-12)
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+def test_a_robot_that_lies_down_gently_is_counted_as_fallen(engine):
+    bundle = standing_bundle(default_joint_pos=LYING_JOINT_POS)
+    log = walk(engine, bundle, trials_of('nominal', 1, seconds=2.0))
+    assert log.height[0, -1] < 0.12
+    assert projected_gravity(log.quat_wxyz[0, -1])[2] < -0.9  # upright: its tilt tells nothing
+    assert log.fell.all()
 
 
 def test_a_robot_that_tips_over_is_counted_as_fallen_from_then_on():

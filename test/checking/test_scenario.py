@@ -75,11 +75,39 @@ def test_the_configuration_survives_the_way_to_another_process(config):
         ({'push_m_s': [0, 1], 'seconds': 3}, 'push_at_s = 3.0 in a walk of 3 s'),
         ({'commands': [[0, 1]]}, 'expected .second, vx, vy, wz.'),
         ({'limits': {'falls': [0.5, 0.1]}}, 'expected .warn, fail.'),
+        ({'limits': {'fall': [0.0, 0.1]}}, 'limits of fall; figures are falls'),
+        ({'limits': 3}, 'limits = 3'),
+        ({'trials': 'many'}, "trials = 'many'; expected a whole number"),
+        ({'advisory': 1}, 'advisory = 1; expected true or false'),
+        ({'seconds': float('nan')}, 'trials of nan s'),
+        ({'friction': [-1.0, 0.5]}, 'within 0.01 to 10'),
+        ({'payload_kg': [-50, 0]}, 'within -5 to 50'),
+        ({'latency_s': [-0.01, 0.0]}, 'within 0 to 0.5'),
+        ({'commands': 5}, 'commands 5; expected rows'),
+        ([1, 2], 'expected a mapping of fields'),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named(tmp_path, scenario, message):
     path = tmp_path / 'check.yaml'
     path.write_text(yaml.safe_dump({'scenarios': {'mine': scenario}}))
+    with pytest.raises(ScenarioError, match=message):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (b'scenarios: {}', 'nothing to check'),
+        (b'seed: x\nscenarios: {a: {}}', "seed 'x'"),
+        (b'defaults: 3\nscenarios: {a: {}}', 'defaults 3'),
+        (b'limits: [1]\nscenarios: {a: {}}', r'limits = \[1\]'),
+        (b'\xbc\xff\x00', 'decode'),
+        (b': : :\n -', 'expected'),
+    ],
+)
+def test_a_broken_file_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / 'check.yaml'
+    path.write_bytes(text)
     with pytest.raises(ScenarioError, match=message):
         load_config(path)
 

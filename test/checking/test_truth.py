@@ -165,7 +165,15 @@ def test_shares_of_wrong_verdicts_are_counted_over_the_right_policies():
     assert figures['passed_that_fall'] == pytest.approx(1 / 7)
     assert figures['falling_let_through'] == pytest.approx(1 / 3)
     assert figures['walking_refused'] == pytest.approx(1 / 7)
+    assert figures['walking_well_refused'] == pytest.approx(1 / 7)
     assert figures['passed_that_fall_low'] < 1 / 7 < figures['passed_that_fall_high']
+
+
+def test_a_walker_that_goes_its_own_way_is_no_false_alarm():
+    wanders = replace(trial('FAIL'), cost={'a': 0.6, 'b': 0.6, 'c': 0.3})
+    figures = truth_figures([*TRIALS, wanders])
+    assert figures['walking_refused'] == pytest.approx(2 / 8)
+    assert figures['walking_well_refused'] == pytest.approx(1 / 7)
 
 
 def test_the_table_holds_every_policy_once():

@@ -146,6 +146,17 @@ def test_a_closed_link_is_no_writer_any_more_though_its_object_lives(link, dds_d
     assert other.wait_state(0.1) is None
 
 
+def test_a_link_that_only_listens_is_taken_for_no_controller(link, dds_domain, wait_until):
+    listener = RobotLink('lo', dds_domain, listen_only=True)
+    controller = RobotLink('lo', dds_domain)
+    wait_until(lambda: link.lowcmd_writers() != [], 5.0)
+    assert len(link.lowcmd_writers()) == 1
+    with pytest.raises(LinkError, match='only listens'):
+        listener.write(damping_command())
+    for peer in (listener, controller):
+        peer.close()
+
+
 def test_a_killed_writer_is_forgotten_within_its_lease(link, dds_domain, wait_until):
     code = (
         'import sys, time\n'

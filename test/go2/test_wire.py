@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 
@@ -255,3 +256,22 @@ def test_a_batch_names_the_sample_that_is_broken():
     good = wire.encode_lowstate(random_state(3))
     with pytest.raises(wire.WireError, match='sample 1: LowState_ sample has 3 bytes'):
         wire.decode_lowstates([good, b'abc', good])
+
+
+@pytest.mark.parametrize('duplicate', [copy.copy, copy.deepcopy])
+def test_a_copied_command_is_sent_as_it_is_changed_later(duplicate):
+    first = JointCommand(joint_pos=np.ones(12), enabled=False)
+    second = duplicate(first)
+    second.joint_pos[:] = 2.0
+    assert wire.decode_lowcmd(wire.encode_lowcmd(second)).joint_pos.tolist() == [2.0] * 12
+    assert wire.decode_lowcmd(wire.encode_lowcmd(first)).joint_pos.tolist() == [1.0] * 12
+    assert not second.enabled
+
+
+def test_a_copied_encoder_writes_what_it_is_given():
+    state = random_state(3)
+    for encoder, message in (
+        (wire.LowStateEncoder(), state),
+        (wire.LowCmdEncoder(), damping_command()),
+    ):
+        assert copy.deepcopy(encoder).encode(message) == encoder.encode(message)

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
 from make_agent_ros.go2.kinematics import foot_jacobian
 from make_agent_ros.go2.state import projected_gravity
-from make_agent_ros.recording.odometry import base_velocity, estimate_velocity, foot_load
+from make_agent_ros.recording.odometry import (
+    base_velocity,
+    estimate_velocity,
+    foot_load,
+    joint_rates,
+    known_contact,
+)
 
 from .synthetic import OFFSETS, Walk, make_walk
 
@@ -54,6 +62,29 @@ def test_standing_robot_has_no_velocity():
     np.testing.assert_allclose(estimate.mean, 0.0, atol=1e-9)
 
 
+@pytest.mark.parametrize('rate_hz', [50.0, 500.0])
+def test_noise_of_the_velocity_sensors_does_not_matter(rate_hz):
+    walk = make_walk(Walk(vx=0.5, duty=0.6), 4.0, rate_hz=rate_hz)[0]
+    noise = 2.0 * np.random.default_rng(0).standard_normal(walk.joint_vel.shape)
+    noisy = replace(walk, joint_vel=walk.joint_vel + noise)
+    np.testing.assert_array_equal(estimate_velocity(noisy).mean, estimate_velocity(walk).mean)
+    exact = joint_rates(walk.joint_pos, rate_hz)[5:-5] - walk.joint_vel[5:-5]
+    assert np.sqrt((exact**2).mean()) < 0.2 * np.sqrt((walk.joint_vel**2).mean())
+
+
+def test_torques_that_tell_nothing_are_no_contact():
+    walk = make_walk(Walk(vx=0.5, duty=0.6), 2.0)[0]
+    gravity = projected_gravity(walk.quat_wxyz)
+    still = np.full_like(walk.joint_torque, 1e-3)
+    assert known_contact(walk.joint_pos, walk.joint_torque, gravity) is None
+    assert known_contact(walk.joint_pos, still, gravity) is None
+    force = np.zeros((len(walk), 4, 3))
+    force[..., 2] = np.where(walk.foot_force > 0.0, -60.0, 0.0)
+    torque = np.einsum('tfij,tfi->tfj', foot_jacobian(walk.joint_pos), force).reshape(-1, 12)
+    contact = known_contact(walk.joint_pos, torque, gravity)
+    assert (contact == (walk.foot_force > 0.0)).mean() > 0.95
+
+
 def test_load_is_the_force_that_the_torques_hold():
     force = np.array([[0.0, 0.0, 40.0], [3.0, 0.0, 80.0], [0.0, 5.0, 0.0], [0.0, 0.0, 10.0]])
     # the leg pushes the ground down with -force: tau = J^T (-force)
@@ -83,6 +114,6 @@ def test_windows_are_estimated_together_as_one_by_one():
         for name in ('joint_pos', 'joint_vel', 'base_ang_vel')
     ]
     gravity = np.stack([projected_gravity(t.quat_wxyz) for t, _ in walks])
-    both = base_velocity(*stacked, gravity)
+    both = base_velocity(*stacked, gravity, rate_hz=50.0)
     for i, (trajectory, _) in enumerate(walks):
         np.testing.assert_allclose(both.mean[i], estimate_velocity(trajectory).mean, atol=1e-9)

@@ -70,7 +70,7 @@ def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
-    with pytest.raises(StageError, match='teacher, zoo, generator, measured, all, ship'):
+    with pytest.raises(StageError, match='teacher, zoo, familiar, generator, measured, all, ship'):
         main('students', [])
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from make_agent_ros.control.controller import ControllerConfig
 from make_agent_ros.control.safety import SafetyLimits
 from make_agent_ros.go2.dds import LOWCMD_TOPIC, Participant
 from make_agent_ros.nodes.bench.rig import Rig
@@ -20,7 +21,8 @@ TWO_PERIODS_MS = 2e3 * PERIOD_S
 """From a violated limit to the first damping command, ms."""
 SILENCE_MS = 1e3 * _LIMITS.state_age_max_s + TWO_PERIODS_MS
 FROZEN_MS = 1e3 * _LIMITS.frozen_max_s + TWO_PERIODS_MS
-LIE_DOWN_MS = 1500.0 + TWO_PERIODS_MS
+_CONFIG = ControllerConfig()
+LIE_DOWN_MS = 1e3 * (_CONFIG.stop_walk_s + _CONFIG.lie_down_s) + TWO_PERIODS_MS
 GUARD_MS = 250.0
 """`guard_timeout_s` as shipped."""
 GUARD_START_MS = 100.0

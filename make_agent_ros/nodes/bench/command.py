@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,11 @@ class Options:
 
 
 def measure(what: str, options: Options, json_path: Path | None) -> Figures:
-    """Run a verb, print its table, write its figures and return them."""
+    """Run a verb, print its table, write its figures and return them.
+
+    SIGTERM ends it as Ctrl-C does: with the figures until then.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if what == 'faults':
         from make_agent_ros.nodes.bench.faults import run_faults
 

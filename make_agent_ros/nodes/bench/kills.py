@@ -124,26 +124,33 @@ def run_kills(
         BenchError: the graph does not come up, or not again.
     """
     kills: list[Kill] = []
-    complete, started_s = 1.0, time.monotonic()
-    try:
-        with (
-            progress(count) as bar,
-            Rig(*NODES, recorder={'autostart': True}) as rig,
-        ):
-            rig.await_nodes()
-            spree = _Spree(rig, np.random.default_rng(seed))
-            for i in range(count):
-                victim = victims[i % len(victims)]
-                bar.say(victim)
-                kills.append(spree.kill(victim))
-                bar.advance()
-    except KeyboardInterrupt:
-        complete = 0.0
-    figures = collect(kills)
-    figures.update(complete=complete, seconds=time.monotonic() - started_s, seed=float(seed))
-    write(figures, json_path)
+    started_s = time.monotonic()
+
+    def report() -> Figures:
+        figures = collect(kills)
+        figures.update(
+            complete=float(len(kills) == count),
+            seconds=time.monotonic() - started_s,
+            seed=float(seed),
+        )
+        write(figures, json_path)
+        return clean(figures)
+
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        progress(count) as bar,
+        Rig(*NODES, recorder={'autostart': True}) as rig,
+    ):
+        rig.await_nodes()
+        spree = _Spree(rig, np.random.default_rng(seed))
+        for i in range(count):
+            victim = victims[i % len(victims)]
+            bar.say(victim)
+            kills.append(spree.kill(victim))
+            bar.advance()
+            report()
     Console().print(table(kills))
-    return clean(figures)
+    return report()
 
 
 class _Spree:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from make_agent_ros.go2.command import JointCommand
 from make_agent_ros.go2.remote import Button, Remote, encode_remote
 from make_agent_ros.nodes.bench.window import SIGNS, Window
 
@@ -25,7 +26,7 @@ def test_only_servo_commands_with_gain_or_torque_drive_and_only_braking_ones_dam
 def test_one_joint_that_is_held_makes_a_command_active():
     stiffness = np.zeros(12)
     stiffness[7] = 5.0
-    wire = window([(0.0, replace(DAMP, stiffness=stiffness))])
+    wire = window([(0.0, JointCommand(stiffness=stiffness, damping=DAMP.damping))])
     assert wire.active.tolist() == [True]
     assert wire.damping.tolist() == [False]
 

@@ -15,8 +15,8 @@ from make_agent_ros.nodes.bench.window import Window
 
 HOLD = JointCommand(joint_pos=np.zeros(12), stiffness=np.full(12, 30.0), damping=np.ones(12))
 DAMP = damping_command()
-OFF = replace(HOLD, enabled=False)
-PUSH = replace(DAMP, torque=np.full(12, 2.0))
+OFF = JointCommand(stiffness=HOLD.stiffness, damping=HOLD.damping, enabled=False)
+PUSH = JointCommand(damping=DAMP.damping, torque=np.full(12, 2.0))
 
 
 def rows(samples: Sequence[bytes], size: int) -> np.ndarray:
