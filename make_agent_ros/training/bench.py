@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from make_agent_ros.training.quality import HeldOut, QualityConfig, bench_qualit
 COLUMNS = {
     'no_fall': 'no fall',
     'walks': 'walks',
-    'matches': 'matches',
+    'qualified': 'qualified',
     'velocity_rmse': 'velocity RMSE, m/s',
     'frequency_rel': 'step frequency error',
     'phase_cycles': 'phase error, cycles',
@@ -37,9 +37,10 @@ class QualityBench:
     folder: Path = Path('runs/training')
     """Run with both zoos (`make-agent train zoo`)."""
     generator: Path | None = None
-    """Folder of the generator; the shipped one when omitted."""
+    """Folder of the generator; the run's `generator_measured` (`make-agent train measured`) when
+    omitted, which has seen no withheld behaviour."""
     quick: bool = False
-    """A sixth of the prompts and half the worlds: minutes instead of a quarter of an hour."""
+    """A sixth of the prompts and half the worlds."""
     config: QualityConfig = field(default_factory=QualityConfig)
 
 
@@ -60,30 +61,34 @@ def run_quality(arguments: Sequence[str]) -> dict[str, float]:
     options = tyro.cli(QualityBench, args=list(arguments), prog='make-agent bench quality')
     config = options.config
     if options.quick:
-        config = QualityConfig(prompts=16, worlds=5, seed=config.seed)
-    generator = Generator.load(options.generator)
+        config = replace(config, prompts=16, worlds=5)
+    generator = Generator.load(options.generator or options.folder / 'generator_measured')
     figures = with_progress(
         'quality', lambda report: bench_quality(options.folder, generator, config, report)
     )
-    Console().print(quality_table(figures))
+    for split in config.splits:
+        Console().print(quality_table(figures, split))
     return figures
 
 
-def quality_table(figures: dict[str, float]) -> Table:
-    """Return the ladder as a table: one row per method."""
+def quality_table(figures: dict[str, float], split: str) -> Table:
+    """Return the ladder on one split as a table: one row per method."""
     table = Table(
-        title=f'{figures["prompts"]:.0f} held-out behaviours, {figures["worlds"]:.0f} worlds of '
-        f'{figures["seconds"]:.0f} s each'
+        title=f'{split}: {figures[f"prompts.{split}"]:.0f} held-out behaviours, '
+        f'{figures["worlds"]:.0f} worlds of {figures["seconds"]:.0f} s each, kicks up to '
+        f'{figures["push_m_s"]:g} m/s per axis'
     )
     table.add_column('method')
     for heading in COLUMNS.values():
         table.add_column(heading, justify='right')
-    for method in [k.split('.', 1)[1] for k in figures if k.startswith('velocity_rmse.')]:
+    first = f'velocity_rmse.{split}.'
+    for method in [k.removeprefix(first) for k in figures if k.startswith(first)]:
         cells = []
         for name in COLUMNS:
-            value = figures[f'{name}.{method}']
-            if f'{name}.{method}.low' in figures:
-                low, high = figures[f'{name}.{method}.low'], figures[f'{name}.{method}.high']
+            key = f'{name}.{split}.{method}'
+            value = figures[key]
+            if f'{key}.low' in figures:
+                low, high = figures[f'{key}.low'], figures[f'{key}.high']
                 cells.append(f'{value:.0%} [{low:.0%}, {high:.0%}]')
             else:
                 cells.append(f'{value:.1%}' if name == 'frequency_rel' else f'{value:.3f}')

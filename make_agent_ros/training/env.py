@@ -12,17 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from make_agent_ros.go2 import POLICY_SCALES, POLICY_TERMS, ObservationBuilder, RobotState
-from make_agent_ros.go2.constants import ACTION_SCALE, FOOT_RADIUS_M, NOMINAL_JOINT_POS
+from make_agent_ros.go2.constants import (
+    ACTION_SCALE,
+    FOOT_RADIUS_M,
+    HIP_OFFSET_M,
+    NOMINAL_JOINT_POS,
+)
 from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import START_HEIGHT_M
-from make_agent_ros.training.behaviour import (
-    Styles,
-    feasible,
-    moving,
-)
+from make_agent_ros.training.behaviour import STYLE_SIZE, Styles, feasible, moving
+from make_agent_ros.training.demand import demand_of
 from make_agent_ros.training.reference import (
     leg_phases,
     reference_action,
@@ -41,6 +43,7 @@ REWARDS: dict[str, float] = {
     'height': -30.0,
     'mean_height': -4.0,
     'tilt': -5.0,
+    'mean_pitch': -1.0,
     'bounce': -0.5,
     'wobble': -0.03,
     'action_rate': -0.01,
@@ -54,10 +57,7 @@ REWARDS: dict[str, float] = {
 """Reward terms and weights; the sum is multiplied by the control period and clipped at 0."""
 
 FALL_REWARD = -1.0
-AERIAL = np.array([0.0, 0.0, 1.0, 1.0])
-"""1 for the families that pitch and leap by nature: bound and pronk."""
-
-TEACHER_OBS_SIZE = 47 + 10 + 8 + 1 + 12
+TEACHER_OBS_SIZE = 47 + STYLE_SIZE + 8 + 1 + 12
 CRITIC_EXTRA_SIZE = 3 + 2 + 1 + 1 + 4 + 4 + 4
 
 
@@ -112,6 +112,8 @@ class StyleEnv:
         """Strength of the pushes, raised while the teacher learns."""
         ids = np.arange(n)
         self.styles = styles(ids)
+        self.leaping = np.zeros(n)
+        """How far each style must pitch or leap by nature, 0..1."""
         self.command = np.zeros((n, 3))
         self.cycles = np.zeros(n)
         self.steps = np.zeros(n, dtype=int)
@@ -119,6 +121,8 @@ class StyleEnv:
         self.previous_action = np.zeros((n, 12))
         self.mean_velocity = np.zeros((n, 3))
         self.mean_height = np.zeros(n)
+        self.mean_pitch = np.zeros(n)
+        """Projected gravity along x, averaged like velocity and height."""
         self.reset(ids)
         self.steps[:] = self.rng.integers(0, self.max_steps, n)
         self.observe()
@@ -129,9 +133,13 @@ class StyleEnv:
         self.command[ids] = feasible(self._draw_commands(ids), self.styles[ids])
         self.cycles[ids] = self.rng.random(len(ids))
         styles, command = self.styles[ids], self.command[ids]
+        self.leaping[ids] = demand_of(
+            styles.offsets, styles.duty, styles.frequency_hz, styles.stance_width_m
+        ).leaping
         pose = reference_joint_pos(styles, self.cycles[ids], command)
         pose += self.rng.uniform(-0.05, 0.05, pose.shape)
-        height = styles.body_height_m + self.rng.uniform(0.0, 0.02, len(ids))
+        lift = np.abs(np.sin(styles.pitch_rad)) * HIP_OFFSET_M[0, 0]
+        height = styles.body_height_m + lift + self.rng.uniform(0.0, 0.02, len(ids))
         standing = self.rng.random(len(ids)) < self.config.nominal_start
         pose[standing] = NOMINAL_JOINT_POS + self.rng.uniform(-0.1, 0.1, (standing.sum(), 12))
         height[standing] = START_HEIGHT_M
@@ -146,6 +154,7 @@ class StyleEnv:
         self.previous_action[ids] = self.action[ids]
         self.mean_velocity[ids] = np.where(standing[:, None], 0.0, command)
         self.mean_height[ids] = styles.body_height_m
+        self.mean_pitch[ids] = np.sin(styles.pitch_rad)
         self.steps[ids] = 0
 
     def observe(self) -> None:
@@ -212,6 +221,8 @@ class StyleEnv:
         window = self.dt * np.minimum(self.styles.frequency_hz, 4.0) * 0.8
         self.mean_velocity += window[:, None] * (velocity - self.mean_velocity)
         self.mean_height += window * (self.sim.base_height - self.mean_height)
+        forward = projected_gravity(self.sim.qpos[:, 3:7])[:, 0]
+        self.mean_pitch += window * (forward - self.mean_pitch)
         fallen = self.sim.fallen()
         timed_out = (self.steps >= self.max_steps) & ~fallen
         reward = self._reward(velocity, older)
@@ -252,8 +263,9 @@ class StyleEnv:
         height = self._foot_heights(foot_b)
         swing = swing_height(styles, self.cycles, self.command)
         desired = stance(styles, self.cycles, self.command)
-        aerial = AERIAL[styles.family]
+        leaping = self.leaping
         walking = moving(self.command)
+        pitch_error = gravity[:, 0] - np.sin(styles.pitch_rad)
         error = velocity - self.command
         mean_error = self.mean_velocity - self.command
         rate = self.action - self.previous_action
@@ -267,9 +279,10 @@ class StyleEnv:
             'contact': 1.0 - (sim.foot_contact == desired).mean(axis=1),
             'height': (sim.base_height - styles.body_height_m) ** 2,
             'mean_height': np.abs(self.mean_height - styles.body_height_m),
-            'tilt': (1.0 - 0.8 * aerial * walking) * gravity[:, 0] ** 2 + gravity[:, 1] ** 2,
-            'bounce': (1.0 - aerial * walking) * sim.qvel[:, 2] ** 2,
-            'wobble': sim.qvel[:, 3] ** 2 + (1.0 - 0.8 * aerial) * sim.qvel[:, 4] ** 2,
+            'tilt': (1.0 - 0.8 * leaping * walking) * pitch_error**2 + gravity[:, 1] ** 2,
+            'bounce': (1.0 - leaping * walking) * sim.qvel[:, 2] ** 2,
+            'wobble': sim.qvel[:, 3] ** 2 + (1.0 - 0.8 * leaping) * sim.qvel[:, 4] ** 2,
+            'mean_pitch': np.abs(self.mean_pitch - np.sin(styles.pitch_rad)),
             'action_rate': (rate**2).sum(1),
             'action_jerk': (jerk**2).sum(1),
             'torque': (sim.last_torque**2).sum(1),

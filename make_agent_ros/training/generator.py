@@ -23,10 +23,11 @@ import torch
 from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.generator.embedding import info_nce
 from make_agent_ros.generator.model import Generator, GeneratorSizes
+from make_agent_ros.training.behaviour import STYLE_SIZE
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
 from make_agent_ros.training.progress import Report
-from make_agent_ros.training.prompts import PromptData, record_prompts
-from make_agent_ros.training.zoo import Zoo
+from make_agent_ros.training.prompts import PromptData, join_prompts, stored_prompts
+from make_agent_ros.training.zoo import Zoo, join
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,19 @@ class GeneratorConfig:
     """What `make-agent train generator` takes."""
 
     seed: int = 5
-    latent: int = 32
+    sides: tuple[str, ...] = ('training', 'withheld')
+    """Sides of the split that train: the benchmark's generator does without `withheld`."""
+    latent: int = 48
+    embedding: int = 96
     codec_updates: int = 4000
     flow_updates: int = 5000
-    batch: int = 64
+    batch: int = 96
     """Behaviours per update of stage 1."""
     states: int = 64
     """States per behaviour and update."""
     prompt_s: float = 8.0
     """Steady walking recorded per take."""
-    takes: int = 4
+    takes: int = 3
     """Recordings per behaviour, each in another world at another velocity."""
     windows: tuple[int, int] = (50, 250)
     """Shortest and longest training window, samples at 50 Hz."""
@@ -126,29 +130,39 @@ def _action_loss(
 
 
 def train_generator(
-    folder: Path, config: GeneratorConfig, progress: Report | None = None
+    folder: Path,
+    config: GeneratorConfig,
+    progress: Report | None = None,
+    name: str = 'generator',
 ) -> Generator:
     """Fit the generator to the zoo in `folder`, or go on fitting it.
 
     Args:
-        folder: of the run, with `zoo_training.safetensors`; receives `generator/`,
-            `generator_training.{safetensors,json}` and `generator.csv`.
+        folder: of the run, with `zoo_<side>.safetensors`; receives `<name>/`,
+            `<name>_codec.*`, `<name>_flow.*`, `<name>.csv`, and `prompts_<side>.safetensors`,
+            which generators of one run share.
         config: sizes and seed.
         progress: called with (updates done, updates, a line of figures).
+        name: of the generator within the run.
     """
-    zoo = Zoo.load(folder / 'zoo_training.safetensors')
+    zoo = join([Zoo.load(folder / f'zoo_{side}.safetensors') for side in config.sides])
     started = time.monotonic()
-    before = folder / 'generator' / 'generator.json'
+    before = folder / name / 'generator.json'
     spent_s = json.loads(before.read_text())['info']['seconds'] if before.exists() else 0.0
-    prompts = record_prompts(
-        zoo.bundles(), zoo.behaviours, config.prompt_s, config.seed, config.takes
+    prompts = join_prompts(
+        [
+            stored_prompts(folder, side, config.prompt_s, config.seed, config.takes)
+            for side in config.sides
+        ]
     )
     torch.manual_seed(config.seed)
     data = _Data(zoo, prompts, config)
-    model = Generator(GeneratorSizes(latent=config.latent))
+    model = Generator(
+        GeneratorSizes(latent=config.latent, embedding=config.embedding, style_size=STYLE_SIZE)
+    )
     model.codec.set_statistics(torch.from_numpy(zoo.base), data.weights)
     total = config.codec_updates + config.flow_updates
-    trainer = _Trainer(folder, model, data, config)
+    trainer = _Trainer(folder / name, model, data, config)
 
     def report(done: int, figures: dict[str, float]) -> None:
         if progress:
@@ -166,7 +180,7 @@ def train_generator(
         'figures': trainer.latest,
     }
     model.info['digest'] = _digest(model)
-    model.save(folder / 'generator')
+    model.save(folder / name)
     return model.eval()
 
 
@@ -180,10 +194,8 @@ def _digest(model: Generator) -> str:
 class _Trainer:
     """Two optimisers over one model, with a log and checkpoints after each stage."""
 
-    def __init__(
-        self, folder: Path, model: Generator, data: _Data, config: GeneratorConfig
-    ) -> None:
-        self.folder, self.model, self.data, self.config = folder, model, data, config
+    def __init__(self, stem: Path, model: Generator, data: _Data, config: GeneratorConfig) -> None:
+        self.stem, self.model, self.data, self.config = stem, model, data, config
         self.latest: dict[str, float] = {}
 
     def _run(
@@ -195,7 +207,7 @@ class _Trainer:
         report: Callable[[int, dict[str, float]], None],
         done_before: int,
     ) -> None:
-        stem = self.folder / f'generator_{stage}'
+        stem = self.stem.with_name(f'{self.stem.name}_{stage}')
         modules = {'model': self.model}
         if stem.with_suffix('.json').exists():
             info: dict[str, Any] = load_checkpoint(stem, modules)
@@ -226,7 +238,7 @@ class _Trainer:
         save_checkpoint(stem, modules, None, info)
 
     def _log(self, stage: str, update: int, figures: dict[str, float]) -> None:
-        path = self.folder / 'generator.csv'
+        path = self.stem.with_suffix('.csv')
         new = not path.exists()
         with path.open('a', newline='') as file:
             writer = csv.writer(file)

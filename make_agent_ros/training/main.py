@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
+from safetensors.numpy import load_file, save_file
 
 from make_agent_ros.policy.bundle import save
 from make_agent_ros.recording.familiar import WALKS_FILE
-from make_agent_ros.training.behaviour import FAMILIES, Split
+from make_agent_ros.training.behaviour import GAITS, gait_distances
 from make_agent_ros.training.familiar import FamiliarConfig, train_familiar
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
+from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import TeacherConfig, train_teacher
-from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo
+from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo, join
 
-STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'all', 'ship')
+STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'ship')
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class GeneratorStage(Run):
 
 
 @dataclass(frozen=True)
+class MeasuredStage(GeneratorStage):
+    """Fit the generator that the benchmark measures: it sees no withheld behaviour."""
+
+
+@dataclass(frozen=True)
 class AllStages(Run):
     """Teacher, zoo, familiar and generator, one after the other."""
 
@@ -77,7 +84,7 @@ class ShipStage(Run):
     """Put the generator and example policies of the run where the package ships them."""
 
     models: Path = Path('models')
-    """Receives `generator/`, `demonstration.onnx` and one example policy per gait family."""
+    """Receives `generator/`, `teacher/`, `demonstration.onnx` and one policy per named gait."""
 
 
 _TYPES: dict[str, type[Run]] = {
@@ -85,6 +92,7 @@ _TYPES: dict[str, type[Run]] = {
     'zoo': ZooStage,
     'familiar': FamiliarStage,
     'generator': GeneratorStage,
+    'measured': MeasuredStage,
     'all': AllStages,
     'ship': ShipStage,
 }
@@ -123,9 +131,10 @@ def main(stage: str, arguments: Sequence[str]) -> int:
             'familiar', lambda report: train_familiar(options.folder, options.familiar, report)
         )
     if isinstance(options, GeneratorStage | AllStages):
-        with_progress(
-            'generator', lambda report: train_generator(options.folder, options.generator, report)
-        )
+        config, name = options.generator, 'generator'
+        if isinstance(options, MeasuredStage):
+            config, name = replace(config, sides=('training',)), 'generator_measured'
+        with_progress(name, lambda report: train_generator(options.folder, config, report, name))
     if isinstance(options, ShipStage):
         ship(options.folder, options.models, split)
     return 0
@@ -143,12 +152,20 @@ def ship(folder: Path, models: Path, split: Split) -> None:
         (models / 'generator').mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
     shutil.copyfile(folder / WALKS_FILE, models / WALKS_FILE)
+    (models / 'teacher').mkdir(parents=True, exist_ok=True)
+    teacher = load_file(folder / 'teacher.safetensors')
+    nets = {k: v for k, v in teacher.items() if not k.startswith('optimizer.')}
+    save_file(nets, models / 'teacher' / 'teacher.safetensors')
+    for name in ('teacher.json', 'base.safetensors'):
+        shutil.copyfile(folder / name, models / 'teacher' / name)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
     save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
-    for index, name in enumerate(FAMILIES):
-        of_family = np.flatnonzero(held_out.behaviours.styles.family == index)
-        example = next(int(i) for i in of_family if i != split.demonstration)
-        save(held_out.bundles([example])[0], models / f'{name}.onnx')
+    examples = join([held_out, Zoo.load(folder / 'zoo_gait_out.safetensors')])
+    distance = gait_distances(examples.behaviours.styles.offsets)
+    distance[split.demonstration] = np.inf
+    for index, name in enumerate(GAITS):
+        example = int(distance[:, index].argmin())
+        save(examples.bundles([example])[0], models / f'{name}.onnx')
     info = {
         stage: json.loads((folder / f'{stage}.json').read_text())
         for stage in ('teacher', 'zoo', 'familiar')

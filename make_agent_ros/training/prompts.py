@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from make_agent_ros.generator.embedding import RATE_HZ, features
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.batch import SensorNoise
-from make_agent_ros.simulation.model import randomised_worlds
+from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
 from make_agent_ros.training.behaviour import BehaviourSet, feasible, moving, sample_commands
+from make_agent_ros.training.zoo import Zoo
 
 SETTLE_S = 1.5
 """Left out at the start: the step from standing to walking is no steady gait."""
+PROMPT_WORLDS = WorldRanges(friction=(0.3, 1.25), payload_kg=(-1.0, 4.0))
+"""Wider than the worlds that policies are trained for: a prompt shows a style, whatever the load
+and the floor."""
 SHARE = 32
 """Policies per randomised world: few enough for many worlds, enough for a batch to pay."""
 
@@ -31,6 +39,38 @@ class PromptData:
     """(n, k, T, 3) float16: true vx, vy m/s and yaw rate rad/s."""
     valid: np.ndarray
     """(n, k) bool: the robot walked to the end."""
+
+
+def stored_prompts(folder: Path, side: str, seconds: float, seed: int, takes: int) -> PromptData:
+    """Return the prompts of one side of a run's zoo, recorded once and then read.
+
+    Args:
+        folder: of the run, with `zoo_<side>.safetensors`; receives `prompts_<side>.safetensors`.
+        side: of the split.
+        seconds: of steady walking per take.
+        seed: of worlds, commands and noise.
+        takes: sequences per behaviour.
+    """
+    path = folder / f'prompts_{side}.safetensors'
+    zoo = Zoo.load(folder / f'zoo_{side}.safetensors')
+    digest = hashlib.sha256(zoo.weights.tobytes()).hexdigest()[:16]
+    made_with = f'{digest} {seconds:g} {seed} {takes}'
+    if path.exists():
+        with safe_open(path, 'np') as file:
+            if (file.metadata() or {}).get('made_with') == made_with:
+                return PromptData(*(file.get_tensor(f.name) for f in fields(PromptData)))
+    prompts = record_prompts(zoo.bundles(), zoo.behaviours, seconds, seed, takes)
+    arrays = {f.name: np.ascontiguousarray(getattr(prompts, f.name)) for f in fields(prompts)}
+    part = path.with_suffix('.part')
+    save_file(arrays, part, {'made_with': made_with})
+    part.replace(path)
+    return prompts
+
+
+def join_prompts(parts: Sequence[PromptData]) -> PromptData:
+    """Return the prompts of all parts, which have equal takes and lengths."""
+    columns = ([getattr(p, f.name) for p in parts] for f in fields(PromptData))
+    return PromptData(*(np.concatenate(column) for column in columns))
 
 
 def record_prompts(
@@ -73,9 +113,9 @@ def _walk(
     found = []
     for start in range(0, len(bundles), SHARE):
         rows = slice(start, start + SHARE)
-        worlds = randomised_worlds(1, seed * 1009 + start)
+        worlds = randomised_worlds(1, seed * 1009 + start, PROMPT_WORLDS)
         log = rollout(
-            bundles[rows], worlds, command[rows], seconds + SETTLE_S, seed=seed, push_m_s=0.2
+            bundles[rows], worlds, command[rows], seconds + SETTLE_S, seed=seed, push_m_s=0.3
         )
         found.append(
             (

@@ -1,8 +1,10 @@
 """How good generated policies are on behaviours that no training has seen.
 
-The ladder: held-out policy itself -> codec ceiling -> regression -> first sample -> best of N,
-beside the nearest zoo policy. All methods get the same prompts, worlds, kicks and noise; the
-ranking's worlds are drawn from another seed than the worlds that measure.
+The ladder: teacher told the true style -> held-out policy itself -> codec ceiling -> regression ->
+first sample -> median and best of N, beside the nearest zoo policy. All methods get the same
+prompts, worlds, kicks and noise; the ranking's worlds are drawn from another seed than the worlds
+that measure. Splits: `interpolation` between training behaviours, and the two withheld regions
+`corner` and `gait_out`, which the measured generator has not seen (`training.split`).
 """
 
 from __future__ import annotations
@@ -24,34 +26,47 @@ from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
-from make_agent_ros.training.behaviour import FAMILIES, BehaviourSet
+from make_agent_ros.training.behaviour import BehaviourSet
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
+from make_agent_ros.training.split import Side
 from make_agent_ros.training.teacher import Teacher
 from make_agent_ros.training.zoo import Zoo
+
+SPLITS: dict[str, Side] = {
+    'interpolation': 'held_out',
+    'corner': 'corner',
+    'gait_out': 'gait_out',
+}
+"""Splits of the benchmark and the sides of the behaviour split that they ask for."""
 
 
 @dataclass(frozen=True)
 class QualityConfig:
     """Sizes of the benchmark."""
 
+    splits: tuple[str, ...] = tuple(SPLITS)
+    methods: tuple[str, ...] = ()
+    """Only these; all when empty."""
     prompts: int = 100
+    """Per split."""
     worlds: int = 10
     seconds: float = 20.0
     candidates: int = 16
     prompt_s: float = 4.0
-    push_m_s: float = 0.0
+    push_m_s: float = 0.4
     """Largest kick per axis while measuring, m/s."""
     seed: int = 1234
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a policy counts as walking and as the prompt's style in one world."""
+    """When a policy counts as walking, and as qualified, in one world."""
 
-    velocity_rmse_m_s: float = 0.2
-    yaw_rate_rmse_rad_s: float = 0.3
+    walking_rmse_m_s: float = 0.2
+    velocity_rmse_m_s: float = 0.15
+    yaw_rate_rmse_rad_s: float = 0.2
     frequency_rel: float = 0.1
     phase_cycles: float = 0.1
     height_m: float = 0.02
@@ -76,14 +91,15 @@ class Figures:
         """No fall, velocity and step frequency within limits, (P, W)."""
         return (
             ~self.fell
-            & (self.velocity_rmse < limits.velocity_rmse_m_s)
+            & (self.velocity_rmse < limits.walking_rmse_m_s)
             & (self.frequency_rel < limits.frequency_rel)
         )
 
-    def matches(self, limits: Limits) -> np.ndarray:
-        """Walks, turns as told, and has the prompt's phases and height, (P, W)."""
+    def qualified(self, limits: Limits) -> np.ndarray:
+        """Walks as fast and turns as told, with the prompt's phases and height, (P, W)."""
         return (
             self.walks(limits)
+            & (self.velocity_rmse < limits.velocity_rmse_m_s)
             & (self.yaw_rate_rmse < limits.yaw_rate_rmse_rad_s)
             & (self.phase_cycles < limits.phase_cycles)
             & (self.height_m < limits.height_m)
@@ -141,21 +157,20 @@ def judge(log: RolloutLog, prompts: Gait) -> Figures:
     return Figures(log.fell, planar, turning, *(distance[name] for name in names))
 
 
-def summarise(figures: Figures, name: str, limits: Limits, family: np.ndarray) -> dict[str, float]:
+def summarise(figures: Figures, name: str, limits: Limits) -> dict[str, float]:
     """Return flat figures `<what>.<name>`; a prompt counts when 9 of 10 worlds do.
 
     Args:
         figures: of P policies in W worlds.
-        name: of the method.
+        name: `<split>.<method>`.
         limits: of what counts.
-        family: index into `FAMILIES` of each prompt, shape (P,); shares are given for each too.
     """
     n = len(figures.fell)
     result: dict[str, float] = {}
     for what, ok in (
         ('no_fall', ~figures.fell),
         ('walks', figures.walks(limits)),
-        ('matches', figures.matches(limits)),
+        ('qualified', figures.qualified(limits)),
     ):
         share = ok.mean(axis=1) >= 0.9 - 1e-9
         low, high = wilson_interval(int(share.sum()), n)
@@ -165,8 +180,6 @@ def summarise(figures: Figures, name: str, limits: Limits, family: np.ndarray) -
             f'{what}.{name}.high': high,
             f'{what}_rollouts.{name}': float(ok.mean()),
         }
-        for k in np.unique(family):
-            result[f'{what}.{name}.{list(FAMILIES)[k]}'] = float(share[family == k].mean())
     alive = ~figures.fell
     for what in ('velocity_rmse', 'yaw_rate_rmse', 'frequency_rel', 'phase_cycles', 'height_m'):
         values = getattr(figures, what)[alive]
@@ -177,15 +190,15 @@ def summarise(figures: Figures, name: str, limits: Limits, family: np.ndarray) -
 class HeldOut:
     """Held-out behaviours with their policies, prompts and the prompts' gaits."""
 
-    def __init__(self, folder: Path, config: QualityConfig, zoo: Zoo | None = None) -> None:
+    def __init__(self, folder: Path, config: QualityConfig, side: Side = 'held_out') -> None:
         """Record one prompt per held-out behaviour that its own policy can walk.
 
         Args:
-            folder: of a training run with `zoo_held_out.safetensors`.
+            folder: of a training run with `zoo_<side>.safetensors`.
             config: sizes.
-            zoo: held-out policies, read from `folder` when omitted.
+            side: of the behaviour split.
         """
-        zoo = zoo or Zoo.load(folder / 'zoo_held_out.safetensors')
+        zoo = Zoo.load(folder / f'zoo_{side}.safetensors')
         n = min(config.prompts, len(zoo))
         self.config = config
         self.bundles = zoo.bundles(list(range(n)))
@@ -206,6 +219,7 @@ class HeldOut:
         ]
         self.fell = log.fell.all(axis=1)
         self.gait = gait_of(self.prompts)
+        self.zoo = zoo
 
 
 def gait_of(prompts: Sequence[Trajectory]) -> Gait:
@@ -217,32 +231,89 @@ def gait_of(prompts: Sequence[Trajectory]) -> Gait:
     )
 
 
-@torch.no_grad()
-def candidates(
-    generator: Generator, held_out: HeldOut, training: Zoo, held_out_zoo: Zoo
-) -> dict[str, list[Bundle]]:
-    """Return one policy per prompt for every method that needs no ranking."""
-    first, regression, nearest, codec = [], [], [], []
-    zoo_bundles = training.bundles()
-    known = generator.known
-    for i, prompt in enumerate(held_out.prompts):
-        embedding, velocity = generator.embed(prompt)
-        first += generator.sample(prompt, 1, seed=i, allow_novel=True)
-        regression += generator.decode(generator.to_latent(embedding)[None], velocity, {})
-        index = int((known - embedding).square().sum(1).argmin())
-        nearest.append(replace(zoo_bundles[index], default_command=velocity))
-        latent = generator.codec.encode(
-            torch.from_numpy(held_out_zoo.weights[i : i + 1]),
-            torch.tensor([held_out.bundles[i].gait_frequency_hz]),
-        )
-        codec += generator.decode(latent, velocity, {})
-    return {
-        'demonstrator': list(held_out.bundles),
-        'codec': codec,
-        'regression': regression,
-        'first_sample': first,
-        'nearest_zoo': nearest,
-    }
+class Methods:
+    """Every way to a policy for each prompt of one split."""
+
+    def __init__(
+        self, held_out: HeldOut, generator: Generator, training: Zoo, config: QualityConfig
+    ) -> None:
+        self.held_out, self.generator, self.training = held_out, generator, training
+        self.config = config
+        self.embedded = [generator.embed(prompt) for prompt in held_out.prompts]
+        """Embedding and velocity of each prompt."""
+
+    def demonstrator(self) -> list[Bundle]:
+        """The held-out policies themselves, at the velocity they were shown at."""
+        return list(self.held_out.bundles)
+
+    @torch.no_grad()
+    def codec(self) -> list[Bundle]:
+        """The held-out policies, encoded and decoded: what the codec can say at best."""
+        zoo, codec, found = self.held_out.zoo, self.generator.codec, []
+        for i, (_, velocity) in enumerate(self.embedded):
+            frequency = torch.tensor([self.held_out.bundles[i].gait_frequency_hz])
+            latent = codec.encode(torch.from_numpy(zoo.weights[i : i + 1]), frequency)
+            found += self.generator.decode(latent, velocity, {})
+        return found
+
+    @torch.no_grad()
+    def regression(self) -> list[Bundle]:
+        """One latent by regression from the embedding, in place of the flow."""
+        to_latent = self.generator.to_latent
+        return [
+            self.generator.decode(to_latent(e)[None], velocity, {})[0]
+            for e, velocity in self.embedded
+        ]
+
+    def first_sample(self) -> list[Bundle]:
+        """The flow's first sample."""
+        return [
+            self.generator.sample(prompt, 1, seed=i, allow_novel=True)[0]
+            for i, prompt in enumerate(self.held_out.prompts)
+        ]
+
+    def nearest_zoo(self) -> list[Bundle]:
+        """The training policy with the nearest embedding, at the prompt's velocity."""
+        found = []
+        for embedding, velocity in self.embedded:
+            known = self.generator.known[: len(self.training)]
+            index = int((known - embedding).square().sum(1).argmin())
+            [bundle] = self.training.bundles([index])
+            found.append(replace(bundle, default_command=velocity))
+        return found
+
+    def nearest_style(self) -> list[Bundle]:
+        """The training policy whose true style is nearest, at the prompt's velocity."""
+        mine = self.training.behaviours.styles.vector()
+        theirs = self.held_out.behaviours.styles.vector()
+        nearest = ((mine[None] - theirs[:, None]) ** 2).sum(axis=-1).argmin(axis=1)
+        return [
+            replace(bundle, default_command=velocity)
+            for bundle, (_, velocity) in zip(
+                self.training.bundles(nearest), self.embedded, strict=True
+            )
+        ]
+
+    def ranked(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
+        """Median and best of N samples, ranked by rollouts in other worlds."""
+        best, median = [], []
+        for i, prompt in enumerate(self.held_out.prompts):
+            pool = self.generator.sample(prompt, self.config.candidates, seed=i, allow_novel=True)
+            ranking = rank(pool, prompt, seed=i)
+            for chosen, into in (
+                (ranking.best, best),
+                (int(ranking.order[len(pool) // 2]), median),
+            ):
+                into.append(replace(pool[chosen], default_command=ranking.command[chosen]))
+            progress((i + 1) / len(self.held_out.prompts))
+        n = self.config.candidates
+        return {f'best_of_{n}': best, f'median_of_{n}': median}
+
+
+DIRECT = (
+    'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_zoo', 'nearest_style',
+)  # fmt: skip
+"""Methods of `Methods` that take no rollouts, in the order of the ladder."""
 
 
 def bench_quality(
@@ -254,48 +325,68 @@ def bench_quality(
     """Measure the ladder on held-out behaviours.
 
     Args:
-        folder: of the training run, with both zoos.
+        folder: of the training run, with all zoos.
         generator: to measure.
         config: sizes.
         progress: called with (steps done, steps, what).
 
     Returns:
-        Flat figures, `<what>.<method>`; see `summarise`. Velocities are judged against the
-        demonstrator's command, which no method is told.
+        Flat figures, `<what>.<split>.<method>`; see `summarise`. Every policy is measured at its
+        own default command, the velocity that it took from the prompt;
+        `prompt_velocity_error` tells how far that is from the demonstrator's.
     """
     config = config or QualityConfig()
-    limits = Limits()
-    say = progress or (lambda done, total, what: None)
-    held_out_zoo = Zoo.load(folder / 'zoo_held_out.safetensors')
-    held_out = HeldOut(folder, config, held_out_zoo)
-    n = len(held_out.prompts)
-    methods = candidates(
-        generator, held_out, Zoo.load(folder / 'zoo_training.safetensors'), held_out_zoo
-    )
-    total = n + len(methods) + 2
-    best = []
-    for i, prompt in enumerate(held_out.prompts):
-        pool = generator.sample(prompt, config.candidates, seed=i, allow_novel=True)
-        ranking = rank(pool, prompt, seed=i)
-        best.append(replace(pool[ranking.best], default_command=ranking.command[ranking.best]))
-        say(i + 1, total, 'ranking')
-    methods[f'best_of_{config.candidates}'] = best
-    result: dict[str, float] = {'prompts': n, 'worlds': config.worlds, 'seconds': config.seconds}
-    for k, (name, bundles) in enumerate(methods.items()):
-        # Every policy is told its own default command: what it took from the prompt.
+    if unknown := [split for split in config.splits if split not in SPLITS]:
+        raise ValueError(f'unknown splits {unknown}; choose from {", ".join(SPLITS)}')
+    training = Zoo.load(folder / 'zoo_training.safetensors')
+    result = {
+        'worlds': float(config.worlds),
+        'seconds': config.seconds,
+        'push_m_s': config.push_m_s,
+    }
+    for k, split in enumerate(config.splits):
+
+        def say(share: float, what: str, k: int = k, split: str = split) -> None:
+            if progress:
+                progress(round(100 * (k + share)), 100 * len(config.splits), f'{split}: {what}')
+
+        result |= _bench_split(folder, split, generator, training, config, say)
+    return result
+
+
+def _bench_split(
+    folder: Path,
+    split: str,
+    generator: Generator,
+    training: Zoo,
+    config: QualityConfig,
+    say: Callable[[float, str], None],
+) -> dict[str, float]:
+    say(0.0, 'prompts')
+    held_out = HeldOut(folder, config, SPLITS[split])
+    methods = Methods(held_out, generator, training, config)
+    limits, n = Limits(), config.candidates
+    wanted = config.methods or ('teacher', *DIRECT, f'median_of_{n}', f'best_of_{n}')
+    result = {f'prompts.{split}': float(len(held_out.prompts))}
+    ranked: dict[str, list[Bundle]] = {}
+    if any(name.endswith(f'_of_{n}') for name in wanted):
+        ranked = methods.ranked(lambda share: say(0.3 * share, 'ranking'))
+    for k, name in enumerate(wanted):
+        say(0.3 + 0.7 * k / len(wanted), name)
+        if name == 'teacher':
+            log = teacher_rollout(
+                Teacher.load(folder), held_out.behaviours, config.worlds, config.seconds,
+                config.seed, config.push_m_s,
+            )  # fmt: skip
+            result |= summarise(judge(log, held_out.gait), f'{split}.teacher', limits)
+            continue
+        bundles = ranked[name] if name in ranked else getattr(methods, name)()
         commands = np.stack([b.default_command for b in bundles])
         figures = measure(bundles, commands, held_out.gait, config)
-        result |= summarise(figures, name, limits, held_out.behaviours.styles.family)
-        say(n + k + 1, total, name)
+        result |= summarise(figures, f'{split}.{name}', limits)
         off = np.linalg.norm((commands - held_out.commands)[:, :2], axis=1)
-        result[f'prompt_velocity_error.{name}'] = float(np.median(off))
-    log = teacher_rollout(
-        Teacher.load(folder), held_out.behaviours, config.worlds, config.seconds, config.seed,
-        config.push_m_s,
-    )  # fmt: skip
-    figures = judge(log, held_out.gait)
-    result |= summarise(figures, 'teacher', limits, held_out.behaviours.styles.family)
-    say(total, total, 'teacher')
+        result[f'prompt_velocity_error.{split}.{name}'] = float(np.median(off))
+    say(1.0, 'done')
     return result
 
 

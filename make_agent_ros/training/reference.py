@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from make_agent_ros.go2.constants import (
-    ABDUCTION_M,
     FOOT_RADIUS_M,
     HIP_OFFSET_M,
     NOMINAL_JOINT_POS,
@@ -17,13 +16,25 @@ from make_agent_ros.go2.constants import (
     SIDE_SIGN,
 )
 from make_agent_ros.go2.kinematics import foot_jacobian, joint_positions
-from make_agent_ros.training.behaviour import MAX_STRIDE_M, Styles, moving
+from make_agent_ros.training.behaviour import Styles, longest_stride_m, moving
 
 GRAVITY_N = 15.02 * 9.81
 MAX_FEED_FORWARD_RAD = 0.5
 
-FOOT_HOME_M = HIP_OFFSET_M + np.stack((np.zeros(4), SIDE_SIGN * ABDUCTION_M, np.zeros(4)), axis=-1)
-"""Where the feet stand below the hips in the base frame (height apart), shape (4, 3)."""
+
+def foot_home(styles: Styles) -> np.ndarray:
+    """Return where the feet stand in the level frame of the base, height apart, m, (n, 4, 3)."""
+    home = np.zeros((len(styles), 4, 3))
+    home[..., 0] = HIP_OFFSET_M[:, 0]
+    home[..., 1] = SIDE_SIGN * styles.stance_width_m[:, None] / 2
+    return home
+
+
+def pitched(vectors: np.ndarray, pitch_rad: np.ndarray) -> np.ndarray:
+    """Express vectors (n, k, 3) of the level frame in base frames that pitch by (n,)."""
+    c, s = np.cos(pitch_rad)[:, None], np.sin(pitch_rad)[:, None]
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    return np.stack((c * x - s * z, y, s * x + c * z), axis=-1)
 
 
 def leg_phases(styles: Styles, cycles: np.ndarray) -> np.ndarray:
@@ -33,16 +44,15 @@ def leg_phases(styles: Styles, cycles: np.ndarray) -> np.ndarray:
 
 def stance(styles: Styles, cycles: np.ndarray, command: np.ndarray) -> np.ndarray:
     """Return which feet the style wants on the ground, bool, shape (n, 4)."""
-    on_ground = leg_phases(styles, cycles) < styles.duty[:, None]
+    on_ground = leg_phases(styles, cycles) < styles.duty
     return on_ground | (moving(command) < 0.5)[:, None]
 
 
 def swing_height(styles: Styles, cycles: np.ndarray, command: np.ndarray) -> np.ndarray:
     """Return how high each foot should be above the ground, m, shape (n, 4)."""
-    phase = leg_phases(styles, cycles)
-    duty = styles.duty[:, None]
+    phase, duty = leg_phases(styles, cycles), styles.duty
     s = np.clip((phase - duty) / (1.0 - duty), 0.0, 1.0)
-    amount = (styles.swing_height_m * moving(command))[:, None]
+    amount = styles.swing_height_m * moving(command)[:, None]
     return amount * 0.5 * (1.0 - np.cos(2.0 * np.pi * s))
 
 
@@ -57,8 +67,7 @@ def reference_joint_pos(styles: Styles, cycles: np.ndarray, command: np.ndarray)
     Returns:
         Joint targets, package order, rad, shape (n, 12).
     """
-    phase = leg_phases(styles, cycles)
-    duty = styles.duty[:, None]
+    phase, duty = leg_phases(styles, cycles), styles.duty
     on_ground = phase < duty
     along = np.where(
         on_ground,
@@ -66,18 +75,21 @@ def reference_joint_pos(styles: Styles, cycles: np.ndarray, command: np.ndarray)
         -0.5 * np.cos(np.pi * np.clip((phase - duty) / (1.0 - duty), 0.0, 1.0)),
     )
     fade = moving(command)
+    foot = foot_home(styles)
     velocity = command[:, None, :2] + command[:, 2, None, None] * np.stack(
-        (-FOOT_HOME_M[:, 1], FOOT_HOME_M[:, 0]), axis=-1
+        (-foot[..., 1], foot[..., 0]), axis=-1
     )
-    stride = velocity * (styles.duty / styles.frequency_hz * fade)[:, None, None]
+    stride = velocity * (duty * (fade / styles.frequency_hz)[:, None])[..., None]
     length = np.linalg.norm(stride, axis=-1, keepdims=True)
-    stride *= np.minimum(1.0, MAX_STRIDE_M / np.maximum(length, 1e-6))
-    foot = np.broadcast_to(FOOT_HOME_M, (len(styles), 4, 3)).copy()
+    longest = longest_stride_m(styles)[:, None, None]
+    stride *= np.minimum(1.0, longest / np.maximum(length, 1e-6))
     foot[..., :2] += stride * along[..., None]
     foot[..., 2] = -(styles.body_height_m[:, None] - FOOT_RADIUS_M)
     foot[..., 2] += swing_height(styles, cycles, command)
-    joint_pos = joint_positions(foot)
-    load_walk = np.where(on_ground, np.pi / 2 * np.sin(np.pi * phase / duty) / duty, 0.0)
+    joint_pos = joint_positions(pitched(foot, styles.pitch_rad))
+    # A leg that stands for a shorter time carries less: one impulse per second of stance.
+    load_walk = np.where(on_ground, np.pi / 2 * np.sin(np.pi * phase / duty), 0.0)
+    load_walk /= duty.mean(axis=1, keepdims=True)
     load = fade[:, None] * load_walk + (1.0 - fade[:, None])
     force = GRAVITY_N / 4 * load
     torque = -foot_jacobian(joint_pos)[..., 2, :] * force[..., None]

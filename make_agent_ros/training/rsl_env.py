@@ -7,11 +7,21 @@ import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
-from make_agent_ros.training.behaviour import FAMILIES, sample_commands, sample_styles
+from make_agent_ros.training.behaviour import ANYWHERE, GAITS, sample_commands, sample_styles
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 
 FREQUENCY_BANDS = 5
 """Equal parts of the range of step frequencies, each with its own environments."""
+GROUPS: tuple[tuple[str, float], ...] = (
+    ('', 0.44),
+    ('trot', 0.08),
+    ('pace', 0.14),
+    ('bound', 0.12),
+    ('pronk', 0.10),
+    ('walk', 0.06),
+    ('canter', 0.06),
+)
+"""Gaits with environments of their own and their shares; '' is anywhere on the torus."""
 
 
 class RslEnv(VecEnv):
@@ -23,16 +33,16 @@ class RslEnv(VecEnv):
         self.device = 'cpu'
         self.cfg = config
         rng = np.random.default_rng(config.seed + 1)
-        # Family and band of frequency stay with the environment: resampled at each reset, the
+        # Gait and band of frequency stay with the environment: resampled at each reset, the
         # gaits that fall would get almost no samples.
-        weights = np.array([0.24, 0.28, 0.26, 0.22])
-        self.family = np.repeat(
-            np.arange(len(FAMILIES)), np.ceil(weights * config.envs).astype(int)
-        )
-        self.family = rng.permutation(self.family[: config.envs])
+        weights = np.array([share for _, share in GROUPS])
+        count = np.ceil(weights / weights.sum() * config.envs).astype(int)
+        self.group = np.repeat(np.arange(len(GROUPS)), count)
+        self.group = rng.permutation(self.group[: config.envs])
+        gait = np.array([list(GAITS).index(name) if name else ANYWHERE for name, _ in GROUPS])
         self.band = np.zeros(config.envs, dtype=int)
-        for k in range(len(FAMILIES)):
-            mine = np.flatnonzero(self.family == k)
+        for k in range(len(GROUPS)):
+            mine = np.flatnonzero(self.group == k)
             self.band[mine] = np.arange(len(mine)) % FREQUENCY_BANDS
         self.command_range = 1.0
         self.env = StyleEnv(
@@ -40,13 +50,13 @@ class RslEnv(VecEnv):
             lambda ids: sample_styles(
                 rng,
                 len(ids),
-                self.family[ids],
+                gait[self.group[ids]],
                 (self.band[ids] + rng.random(len(ids))) / FREQUENCY_BANDS,
             ),
             lambda ids: self.command_range * sample_commands(rng, len(ids)),
         )
         self.max_episode_length = self.env.max_steps
-        self.falls = np.zeros((len(FAMILIES), FREQUENCY_BANDS))
+        self.falls = np.zeros((len(GROUPS), FREQUENCY_BANDS))
         self.group_steps = np.zeros_like(self.falls)
 
     @property
@@ -55,7 +65,7 @@ class RslEnv(VecEnv):
         return torch.from_numpy(self.env.steps)
 
     def get_observations(self) -> TensorDict:
-        """Return actor and critic inputs: (B, 78) and (B, 97)."""
+        """Return actor and critic inputs: (B, 86) and (B, 105)."""
         teacher = torch.from_numpy(self.env.teacher_obs())
         extra = torch.from_numpy(self.env.critic_extra())
         return TensorDict({'actor': teacher, 'privileged': extra}, batch_size=[self.num_envs])
@@ -66,8 +76,8 @@ class RslEnv(VecEnv):
         """Apply residuals (B, 12); see `rsl_rl.env.VecEnv.step`."""
         residual = np.clip(actions.numpy().astype(np.float64), -4.0, 4.0)
         reward, fallen, timed_out = self.env.step(self.env.reference + residual)
-        np.add.at(self.falls, (self.family, self.band), fallen)
-        np.add.at(self.group_steps, (self.family, self.band), 1)
+        np.add.at(self.falls, (self.group, self.band), fallen)
+        np.add.at(self.group_steps, (self.group, self.band), 1)
         done = torch.from_numpy(fallen | timed_out)
         return (
             self.get_observations(),
@@ -77,7 +87,7 @@ class RslEnv(VecEnv):
         )
 
     def falls_per_10s(self) -> np.ndarray:
-        """Return falls per 10 robot-seconds since the last call, (4 families, 5 bands)."""
+        """Return falls per 10 robot-seconds since the last call, (groups, bands)."""
         rate = self.falls / np.maximum(self.group_steps, 1) * (10.0 / self.env.dt)
         self.falls[:] = 0
         self.group_steps[:] = 0

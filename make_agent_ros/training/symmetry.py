@@ -29,8 +29,8 @@ def mirror_joints(values: torch.Tensor) -> torch.Tensor:
 
 
 def mirror_actor(obs: torch.Tensor) -> torch.Tensor:
-    """Mirror the teacher's input, (B, 78), as `StyleEnv.teacher_obs` lays it out."""
-    sin_legs, cos_legs = obs[:, 57:61], obs[:, 61:65]
+    """Mirror the teacher's input, (B, 86), as `StyleEnv.teacher_obs` lays it out."""
+    sin_legs, cos_legs = obs[:, 65:69], obs[:, 69:73]
     return torch.cat(
         (
             obs[:, 0:3] * AXIAL,
@@ -43,10 +43,12 @@ def mirror_actor(obs: torch.Tensor) -> torch.Tensor:
             cos_legs[:, 1:2],
             _mirror_offsets(obs[:, 47:53]),
             obs[:, 53:57],
+            obs[:, 57:61][:, SWAP_LEGS],
+            obs[:, 61:65][:, SWAP_LEGS],
             sin_legs[:, SWAP_LEGS],
             cos_legs[:, SWAP_LEGS],
-            obs[:, 65:66],
-            mirror_joints(obs[:, 66:78]),
+            obs[:, 73:74],
+            mirror_joints(obs[:, 74:86]),
         ),
         dim=1,
     )

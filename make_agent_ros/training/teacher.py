@@ -18,10 +18,9 @@ from rsl_rl.algorithms import PPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 
-from make_agent_ros.training.behaviour import FAMILIES
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
 from make_agent_ros.training.env import EnvConfig
-from make_agent_ros.training.rsl_env import RslEnv
+from make_agent_ros.training.rsl_env import GROUPS, RslEnv
 from make_agent_ros.training.symmetry import MirrorAugmentation, append_mirrored
 
 NOMINAL_START = 0.2
@@ -32,7 +31,7 @@ NOMINAL_START = 0.2
 class TeacherConfig:
     """What `make-agent train teacher` takes."""
 
-    iterations: int = 1300
+    iterations: int = 1600
     """PPO iterations of 24 steps in every environment."""
     envs: int = 512
     seed: int = 1
@@ -85,7 +84,7 @@ class Teacher:
 
     @torch.inference_mode()
     def residual(self, obs: np.ndarray) -> np.ndarray:
-        """Map observations (B, 78) to residual actions (B, 12)."""
+        """Map observations (B, 86) to residual actions (B, 12)."""
         x = torch.from_numpy(obs)
         mean = self.actor.mlp(self.actor.obs_normalizer(x))
         return np.clip(mean.numpy().astype(np.float64), -4.0, 4.0)
@@ -201,8 +200,9 @@ def _log(
         'action_std': round(float(algorithm.actor.output_std.detach().mean()), 4),
         'assist': round(float(env.env.assist[0]), 3),
     }
-    for k, name in enumerate(FAMILIES):
-        mine = env.family == k
+    names = [name or 'anywhere' for name, _ in GROUPS]
+    for k, name in enumerate(names):
+        mine = env.group == k
         row[f'falls_per_10s_{name}'] = round(float(falls[k].mean()), 4)
         row[f'falls_per_10s_{name}_slow'] = round(float(falls[k, 0]), 4)
         row[f'vx_error_{name}'] = round(float(error[mine, 0].mean()), 4)
@@ -211,6 +211,7 @@ def _log(
         contact = env.env.terms['contact'][mine]
         row[f'contact_match_{name}'] = round(1.0 - float(contact.mean()), 4)
         row[f'height_error_{name}'] = round(float(env.env.terms['mean_height'][mine].mean()), 4)
+        row[f'pitch_error_{name}'] = round(float(env.env.terms['mean_pitch'][mine].mean()), 4)
     path = folder / 'teacher.csv'
     new = not path.exists()
     with path.open('a', newline='') as file:
@@ -219,5 +220,5 @@ def _log(
             writer.writeheader()
         writer.writerow(row)
     rates = falls.mean(axis=1)
-    falls_text = ' '.join(f'{name} {f:.2f}' for name, f in zip(FAMILIES, rates, strict=True))
+    falls_text = ' '.join(f'{name} {f:.2f}' for name, f in zip(names, rates, strict=True))
     return f'reward {row["reward_per_s"]:.2f}/s, falls per 10 s: {falls_text}'

@@ -22,8 +22,8 @@ from make_agent_ros.go2.observation import POLICY_TERMS, TERM_SIZES
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
 from make_agent_ros.training.behaviour import (
+    Allowed,
     BehaviourSet,
-    Split,
     Styles,
     moving,
     sample_commands,
@@ -31,6 +31,7 @@ from make_agent_ros.training.behaviour import (
 )
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 from make_agent_ros.training.progress import Report
+from make_agent_ros.training.split import SIDES, Split
 from make_agent_ros.training.teacher import Teacher
 
 POLICY_SHAPE = MlpShape(sum(TERM_SIZES[t] for t in POLICY_TERMS), (64, 64), len(JOINT_NAMES))
@@ -166,15 +167,15 @@ def _fit(
     return float(np.mean(tail))
 
 
-def pretrain(teacher: Teacher, config: ZooConfig) -> np.ndarray:
+def pretrain(teacher: Teacher, config: ZooConfig, allowed: Allowed | None = None) -> np.ndarray:
     """Clone the teacher over all styles into one net that knows none of them, (8012,).
 
-    Styles are drawn afresh from the whole space: held-out behaviours are not among them.
+    Styles are drawn afresh from the allowed space: held-out behaviours are not among them.
     """
     rng = np.random.default_rng([config.seed, 11])
     env = StyleEnv(
         EnvConfig(seed=config.seed, assist=0.0, nominal_start=0.25),
-        lambda ids: sample_styles(rng, len(ids)),
+        lambda ids: sample_styles(rng, len(ids), allowed=allowed),
         lambda ids: sample_commands(rng, len(ids)),
     )
     obs, action = [], []
@@ -286,11 +287,11 @@ def _choose_bank(obs: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
 def build_zoo(
     folder: Path, config: ZooConfig, split: Split, progress: Report | None = None
 ) -> Zoo:
-    """Train the zoo of both sides of the split; chunks already on disk are kept.
+    """Train the zoo of all sides of the split; chunks already on disk are kept.
 
     Args:
         folder: of the run, with the teacher; receives `base.safetensors`, `zoo/*.safetensors`,
-            `zoo_training.safetensors`, `zoo_held_out.safetensors`, `zoo.json`.
+            `zoo_<side>.safetensors`, `zoo.json`.
         config: sizes and seed.
         split: which behaviours.
         progress: called with (chunks done, chunks, a line of figures).
@@ -306,32 +307,31 @@ def build_zoo(
     started = time.monotonic()
     base_path = folder / 'base.safetensors'
     if not base_path.exists():
-        save_file({'base': pretrain(teacher, config)}, base_path)
+        save_file({'base': pretrain(teacher, config, split.outside)}, base_path)
     base = load_file(base_path)['base']
     jobs = [
         (side, start, split.behaviours(side))
-        for side in ('training', 'held_out')
+        for side in SIDES
         for start in range(0, len(split.behaviours(side)), config.chunk)
     ]
     for done, (side, start, behaviours) in enumerate(jobs):
         path = parts / f'{side}_{start:05d}.safetensors'
         if not path.exists():
             rows = slice(start, start + config.chunk)
-            chunk = BehaviourSet(behaviours.styles[rows], behaviours.default_command[rows])
-            seed = config.seed * 100_000 + start + (50_000 if side == 'held_out' else 0)
+            chunk = behaviours[rows]
+            seed = config.seed * 100_000 + start + 10_000 * SIDES.index(side)
             distil(teacher, chunk, base, config, seed).save(path)
         if progress:
             rate = (time.monotonic() - started) / (done + 1)
             progress(done + 1, len(jobs), f'{side} {start}, {rate:.0f} s per {config.chunk}')
     zoos = {}
-    for side in ('training', 'held_out'):
+    for side in SIDES:
         chunks = [Zoo.load(p) for p in sorted(parts.glob(f'{side}_*.safetensors'))]
-        zoos[side] = _join(chunks)
+        zoos[side] = join(chunks)
         zoos[side].save(folder / f'zoo_{side}.safetensors')
     info = {
         'seconds': round(spent_s + time.monotonic() - started, 1),
-        'training': len(zoos['training']),
-        'held_out': len(zoos['held_out']),
+        **{side: len(zoo) for side, zoo in zoos.items()},
         'config': asdict(config),
         'split': asdict(split),
         'action_scale': ACTION_SCALE,
@@ -340,10 +340,10 @@ def build_zoo(
     return zoos['training']
 
 
-def _join(zoos: list[Zoo]) -> Zoo:
+def join(zoos: list[Zoo]) -> Zoo:
+    """Return all policies of zoos that began as one net."""
     names = ('weights', 'bank_obs', 'bank_action')
     joined = {name: np.concatenate([getattr(z, name) for z in zoos]) for name in names}
-    tables = [z.behaviours.styles.table() for z in zoos]
-    styles = Styles(**{k: np.concatenate([t[k] for t in tables]) for k in tables[0]})
+    styles = Styles.join([z.behaviours.styles for z in zoos])
     command = np.concatenate([z.behaviours.default_command for z in zoos])
     return Zoo(base=zoos[0].base, behaviours=BehaviourSet(styles, command), **joined)

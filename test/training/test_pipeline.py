@@ -29,7 +29,7 @@ def test_a_stopped_teacher_goes_on_where_it_was(tmp_path):
 
 def test_a_loaded_teacher_acts_as_the_trained_one(tmp_path):
     trained = train_teacher(tmp_path, TEACHER)
-    obs = np.random.default_rng(0).standard_normal((3, 78)).astype(np.float32)
+    obs = np.random.default_rng(0).standard_normal((3, 86)).astype(np.float32)
     np.testing.assert_allclose(
         Teacher.load(tmp_path).residual(obs), trained.residual(obs), atol=1e-6
     )
@@ -59,7 +59,7 @@ def test_a_zoo_that_cannot_walk_is_refused_in_words(run):
 def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
     trained = train_generator(crouching, GENERATOR)
     loaded = Generator.load(crouching / 'generator')
-    embedding = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    embedding = torch.randn(3, 96, generator=torch.Generator().manual_seed(0))
     draws = [
         model.flow.sample(embedding, generator=torch.Generator().manual_seed(1))
         for model in (trained, loaded, loaded)
@@ -70,7 +70,7 @@ def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
-    with pytest.raises(StageError, match='teacher, zoo, familiar, generator, all, ship'):
+    with pytest.raises(StageError, match='teacher, zoo, familiar, generator, measured, all, ship'):
         main('students', [])
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from make_agent_ros.training.bench import quality_table
 from make_agent_ros.training.generator import train_generator
 from make_agent_ros.training.oracle import teacher_rollout
-from make_agent_ros.training.quality import QualityConfig, bench_quality
+from make_agent_ros.training.quality import SPLITS, QualityConfig, bench_quality
 from make_agent_ros.training.teacher import Teacher
 
 from .tiny import GENERATOR, SPLIT
@@ -35,17 +36,26 @@ def test_the_scripted_gait_alone_trots_some_seconds_in_the_oracles_log():
 
 
 def test_the_ladder_has_every_rung_with_intervals_and_a_table(run, crouching):
-    for name in ('zoo_held_out.safetensors', 'teacher.safetensors', 'teacher.json'):
+    names = [f'zoo_{side}.safetensors' for side in SPLITS.values()]
+    for name in (*names, 'teacher.safetensors', 'teacher.json'):
         (crouching / name).write_bytes((run / name).read_bytes())
     generator = train_generator(crouching, GENERATOR)
     config = QualityConfig(prompts=2, worlds=2, seconds=4.0, candidates=2)
     figures = bench_quality(crouching, generator, config)
     rungs = (
         'teacher', 'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_zoo',
-        'best_of_2',
+        'nearest_style', 'median_of_2', 'best_of_2',
     )  # fmt: skip
-    for rung in rungs:
-        for what in ('no_fall', 'walks', 'matches'):
-            low, share, high = (figures[f'{what}.{rung}{end}'] for end in ('.low', '', '.high'))
-            assert 0.0 <= low <= share <= high <= 1.0
-    assert quality_table(figures).row_count == len(rungs)
+    for split in SPLITS:
+        for rung in rungs:
+            for what in ('no_fall', 'walks', 'qualified'):
+                key = f'{what}.{split}.{rung}'
+                low, share, high = (figures[f'{key}{end}'] for end in ('.low', '', '.high'))
+                assert 0.0 <= low <= share <= high <= 1.0
+        assert quality_table(figures, split).row_count == len(rungs)
+
+
+def test_an_unknown_split_is_refused_with_the_known_ones(run, crouching):
+    generator = train_generator(crouching, GENERATOR)
+    with pytest.raises(ValueError, match='interpolation, corner, gait_out'):
+        bench_quality(run, generator, QualityConfig(splits=('extrapolation',)))

@@ -18,9 +18,10 @@ def mirrored(styles: Styles) -> Styles:
     offsets = np.stack(
         (np.zeros(len(o)), o[:, 0] - o[:, 1], o[:, 3] - o[:, 1], o[:, 2] - o[:, 1]), axis=1
     )
+    other = [1, 0, 3, 2]
     return Styles(
-        styles.family, offsets % 1.0, styles.frequency_hz, styles.duty, styles.body_height_m,
-        styles.swing_height_m,
+        offsets % 1.0, styles.frequency_hz, styles.duty[:, other], styles.body_height_m,
+        styles.pitch_rad, styles.stance_width_m, styles.swing_height_m[:, other],
     )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def environment(styles, command, cycles):
 @pytest.fixture
 def pair():
     rng = np.random.default_rng(0)
-    styles = sample_styles(rng, COUNT, np.arange(COUNT) % 4)
+    styles = sample_styles(rng, COUNT)
     command, cycles = sample_commands(rng, COUNT), rng.random(COUNT)
     return (
         environment(styles, command, cycles),
