@@ -29,7 +29,7 @@ POLICY = 'models/trot.onnx'
 FORWARD = (0.4, 0.0, 0.0)
 PROVEN_S = 1.2
 """Walking time after which a policy is off probation, s."""
-START_S, MODE_S, CALL_S = 90.0, 15.0, 2.0
+START_S, MODE_S, CALL_S = 240.0, 15.0, 2.0
 TRIES = 3
 MOVING = ('STAND_UP', 'STAND', 'WALK', 'LIE_DOWN')
 GUARD = 'make_agent_ros.nodes.guard'
@@ -212,17 +212,13 @@ class Rig:
         return float('nan') if newest is None else float(newest.position[0, 2])
 
     def _wait(self, node: str, condition: Any, timeout_s: float, what: str) -> None:
-        from make_agent_ros.nodes.client import OperatorError
-
         deadline = time.monotonic() + timeout_s
         while not ((state := self.operator.state(node)) and condition(state)):
             if not self.alive(node):
                 raise self._error(f'{node} ended with exit code {self.graph.exit_codes()[node]}')
             if time.monotonic() > deadline:
-                try:
-                    self.operator.wait_for(node, condition, 0.0, what)
-                except OperatorError as error:
-                    raise self._error(str(error)) from error
+                within = f'{what} not within {timeout_s:.0f} s'
+                raise self._error(f'{node}: {within}; its state is {state or "unknown"}')
             time.sleep(0.01)
 
     def _error(self, sentence: str) -> BenchError:
