@@ -250,7 +250,7 @@ PASS_ON = {
 def train(
     context: typer.Context,
     stage: Annotated[
-        str, typer.Argument(help='teacher, zoo, familiar, generator, all or ship.')
+        str, typer.Argument(help='teacher, zoo, familiar, generator, measured, all, ship.')
     ] = '',
 ) -> None:
     """Train a stage; what it takes: make-agent train STAGE --help."""
@@ -262,10 +262,9 @@ def train(
     raise typer.Exit(main(stage, context.args))
 
 
-BENCHES = (
-    'controller', 'faults', 'kills', 'soak', 'recorder', 'sim', 'prompts', 'generator', 'quality',
-    'check',
-)  # fmt: skip
+TRAINING_BENCHES = ('teacher', 'prompts', 'generator', 'quality', 'check')
+"""Those that take options of their own: `make-agent bench quality --help`."""
+BENCHES = ('controller', 'faults', 'kills', 'soak', 'recorder', 'sim', *TRAINING_BENCHES)
 
 
 @app.command(context_settings=PASS_ON)
@@ -292,7 +291,7 @@ def bench(
         return
     if what not in BENCHES:
         raise _fail(f'nothing to measure called {what!r}; there are {", ".join(BENCHES)}')
-    passes_on = what in ('prompts', 'generator', 'quality', 'check')
+    passes_on = what in TRAINING_BENCHES
     if context.args and not passes_on:
         raise _fail(f'bench {what} does not take {" ".join(context.args)}; see bench --help')
     if what == 'recorder':
@@ -313,14 +312,6 @@ def bench(
 
         figures = bench_simulation()
         typer.echo('\n'.join(f'{name:>20} {value:.4g}' for name, value in figures.items()))
-    elif what == 'check':
-        from make_agent_ros.training.truth import run_check_bench
-
-        figures = run_check_bench(context.args)
-    elif what == 'prompts':
-        from make_agent_ros.training.prompt_bench import run_prompts
-
-        figures = run_prompts(context.args)
     else:
         from make_agent_ros.training import bench as run
 

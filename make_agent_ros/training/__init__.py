@@ -6,6 +6,16 @@ Everything here is seeded, resumable and run by `make-agent train`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+
+_BENCHES = {
+    'teacher': ('teacher_bench', 'run_teacher_bench'),
+    'prompts': ('prompt_bench', 'run_prompts'),
+    'generator': ('bench', 'run_generator'),
+    'quality': ('bench', 'run_quality'),
+    'check': ('truth', 'run_check_bench'),
+}
+"""Module and function of each bench; none is imported before it is asked for."""
 
 
 def main(stage: str, arguments: Sequence[str]) -> int:
@@ -16,7 +26,7 @@ def main(stage: str, arguments: Sequence[str]) -> int:
 
 
 def bench(what: str, arguments: Sequence[str]) -> dict[str, float]:
-    """Measure 'quality' or 'generator'; see `training.bench`."""
-    from make_agent_ros.training.bench import run_generator, run_quality
-
-    return {'quality': run_quality, 'generator': run_generator}[what](arguments)
+    """Measure one of `cli.TRAINING_BENCHES`, print its table and return its flat figures."""
+    module, function = _BENCHES[what]
+    found = getattr(import_module(f'make_agent_ros.training.{module}'), function)(arguments)
+    return dict(found)
