@@ -28,6 +28,8 @@ from make_agent_ros.recording.joint_state import package_name
 from make_agent_ros.recording.trajectory import COLUMNS, MAX_SAMPLES, Trajectory, load_npz
 
 MAX_CSV_COLUMNS = 1000
+LARGEST_TIME_S = 1e11
+"""Three thousand years: larger stamps are garbage, beside which seconds would vanish."""
 _AXES = ('x', 'y', 'z')
 
 
@@ -137,14 +139,17 @@ def _build(path: Path, arrays: dict[str, np.ndarray], names: np.ndarray | None) 
             data['joint_vel'] = np.gradient(data['joint_pos'], data['time_s'], axis=0)
         for name, shape in COLUMNS.items():
             data.setdefault(name, np.zeros((count, *shape)))
-        keep = np.concatenate(([True], np.diff(np.maximum.accumulate(data['time_s'])) > 0))
-        keep &= np.isfinite(data['time_s'])
-        trajectory = Trajectory(**data, source=path.name)
+        data['time_s'], keep = _increasing(data['time_s'])
+        return Trajectory(**data, source=path.name).rows(np.flatnonzero(keep))
     except (TypeError, ValueError, IndexError) as error:
         raise RecordingError(f'{path}: {error}') from error
-    kept = trajectory.rows(np.flatnonzero(keep))
-    return Trajectory(
-        **{name: getattr(kept, name) for name in COLUMNS if name != 'time_s'},
-        time_s=kept.time_s - (kept.time_s[0] if len(kept) else 0.0),
-        source=path.name,
-    )
+
+
+def _increasing(time_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return times from the first usable one on, and which samples are later than all before."""
+    usable = np.abs(time_s) < LARGEST_TIME_S  # NaN is not
+    if not usable.any():
+        return np.zeros_like(time_s), usable
+    since = np.where(usable, time_s, -np.inf) - time_s[np.argmax(usable)]
+    newest = np.maximum.accumulate(since)
+    return since, usable & np.concatenate(([True], since[1:] > newest[:-1]))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -326,3 +327,15 @@ def test_copy_of_a_bag_under_another_name_is_read(walk, tmp_path):
     shutil.copytree(tmp_path / 'bag', tmp_path / 'copy')
     (tmp_path / 'copy' / 'metadata.yaml').unlink()
     assert_same_motion(read_bag(tmp_path / 'copy'), walk)
+
+
+@pytest.mark.parametrize('garbage', [np.nan, np.inf, -np.inf, 1e300, -1e300])
+@pytest.mark.parametrize('at', [0, 7])
+def test_garbage_stamp_in_a_table_costs_one_sample(garbage, at, tmp_path):
+    walk = make_walk(Walk(), 1.0)[0]
+    time_s = walk.time_s.copy()
+    time_s[at] = garbage
+    replace(walk, time_s=time_s).save(tmp_path / 'walk.npz')
+    read = open_recording(tmp_path / 'walk.npz').trajectory
+    assert len(read) == len(walk) - 1
+    np.testing.assert_allclose(np.diff(read.time_s).min(), 0.02, atol=1e-9)

@@ -33,7 +33,8 @@ def styles(run):
         first, offsets=np.tile([0.0, 0.5, 0.5, 0.0], (24, 1)),
         frequency_hz=rng.uniform(2.2, 3.0, 24), duty=np.full_like(first.duty, 0.6),
         pitch_rad=np.zeros(24), stance_width_m=np.full(24, 0.28),
-        body_height_m=rng.uniform(0.27, 0.30, 24), swing_height_m=np.full_like(first.swing_height_m, 0.06),
+        body_height_m=rng.uniform(0.27, 0.30, 24),
+        swing_height_m=np.full_like(first.swing_height_m, 0.06),
     )  # fmt: skip
 
 
