@@ -24,13 +24,9 @@ from make_agent_ros.checking.result import (
     number,
     run_backend,
 )
-from make_agent_ros.checking.scenario import (
-    CheckConfig,
-    ScenarioError,
-    Trials,
-    load_config,
-)
+from make_agent_ros.checking.scenario import CheckConfig, ScenarioError, load_config
 from make_agent_ros.checking.sweep import sweep
+from make_agent_ros.checking.trials import Trials
 from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.checked import policy_digest

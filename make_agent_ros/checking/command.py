@@ -211,7 +211,7 @@ def replay(
     from make_agent_ros.checking.check import make_engine
     from make_agent_ros.checking.episode import run_episode
     from make_agent_ros.checking.mujoco_backend import scene_model
-    from make_agent_ros.checking.scenario import draw_trials
+    from make_agent_ros.checking.trials import draw_trials
     from make_agent_ros.checking.video import render_video
 
     settings = load_config(config)

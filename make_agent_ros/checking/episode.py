@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from make_agent_ros.checking.metrics import heading_velocity
-from make_agent_ros.checking.scenario import Trials
 from make_agent_ros.checking.terrain import Grounds
+from make_agent_ros.checking.trials import Trials
 from make_agent_ros.go2.constants import (
     FOOT_RADIUS_M,
     JOINT_NAMES,

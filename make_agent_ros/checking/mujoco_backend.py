@@ -11,8 +11,8 @@ import numpy as np
 
 from make_agent_ros.checking.episode import Truth
 from make_agent_ros.checking.independent import independent_spec
-from make_agent_ros.checking.scenario import Trials
 from make_agent_ros.checking.terrain import Terrain
+from make_agent_ros.checking.trials import Trials
 from make_agent_ros.go2.constants import LEGS, TORQUE_LIMIT_NM
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.simulation.batch import BatchSimulation

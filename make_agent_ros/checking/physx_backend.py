@@ -18,8 +18,8 @@ import numpy as np
 
 from make_agent_ros.checking.episode import Truth
 from make_agent_ros.checking.result import BackendError
-from make_agent_ros.checking.scenario import Trials
 from make_agent_ros.checking.terrain import Terrain
+from make_agent_ros.checking.trials import Trials
 from make_agent_ros.go2.constants import JOINT_NAMES, LEGS, TORQUE_LIMIT_NM, joint_index_map
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.resources import resource_path

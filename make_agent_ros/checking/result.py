@@ -13,13 +13,8 @@ import numpy as np
 
 from make_agent_ros.checking import metrics
 from make_agent_ros.checking.episode import Engine, EpisodeLog, run_episode
-from make_agent_ros.checking.scenario import (
-    CheckConfig,
-    Scenario,
-    Trials,
-    draw_trials,
-    trial_seeds,
-)
+from make_agent_ros.checking.scenario import CheckConfig, Scenario
+from make_agent_ros.checking.trials import Trials, draw_trials, trial_seeds
 from make_agent_ros.go2.constants import JOINT_LOWER_RAD, JOINT_UPPER_RAD, TORQUE_LIMIT_NM
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle

@@ -19,8 +19,9 @@ from make_agent_ros.checking.page import (
     paragraph,
     video,
 )
-from make_agent_ros.checking.scenario import CheckConfig, draw_trials
+from make_agent_ros.checking.scenario import CheckConfig
 from make_agent_ros.checking.terrain import Terrain
+from make_agent_ros.checking.trials import draw_trials
 from make_agent_ros.checking.video import VideoError, render_video
 
 VIDEO_S = 6.0

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from make_agent_ros.checking.ranking import rank
 from make_agent_ros.generator.model import Generator
+from make_agent_ros.training.held_out import HeldOut, QualityConfig
 from make_agent_ros.training.progress import with_progress
-from make_agent_ros.training.quality import HeldOut, QualityConfig, bench_quality
+from make_agent_ros.training.quality import bench_quality
 
 COLUMNS = {
     'no_fall': 'no fall',

@@ -11,53 +11,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from make_agent_ros.checking.metrics import velocity_rmse, wilson_interval
-from make_agent_ros.checking.ranking import rank
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
-from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
-from make_agent_ros.training.behaviour import BehaviourSet
+from make_agent_ros.training.held_out import SPLITS, HeldOut, QualityConfig
+from make_agent_ros.training.methods import DIRECT, Methods
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.progress import Report
-from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
-from make_agent_ros.training.split import Side
+from make_agent_ros.training.prompts import SETTLE_S
 from make_agent_ros.training.teacher import Teacher
 from make_agent_ros.training.zoo import Zoo
-
-SPLITS: dict[str, Side] = {
-    'interpolation': 'held_out',
-    'corner': 'corner',
-    'gait_out': 'gait_out',
-}
-"""Splits of the benchmark and the sides of the behaviour split that they ask for."""
-
-
-@dataclass(frozen=True)
-class QualityConfig:
-    """Sizes of the benchmark."""
-
-    splits: tuple[str, ...] = tuple(SPLITS)
-    methods: tuple[str, ...] = ()
-    """Only these; all when empty."""
-    prompts: int = 100
-    """Per split."""
-    worlds: int = 10
-    seconds: float = 20.0
-    candidates: int = 16
-    prompt_s: float = 4.0
-    push_m_s: float = 0.4
-    """Largest kick per axis while measuring, m/s."""
-    seed: int = 1234
 
 
 @dataclass(frozen=True)
@@ -185,135 +157,6 @@ def summarise(figures: Figures, name: str, limits: Limits) -> dict[str, float]:
         values = getattr(figures, what)[alive]
         result[f'{what}.{name}'] = float(np.median(values)) if values.size else float('nan')
     return result
-
-
-class HeldOut:
-    """Held-out behaviours with their policies, prompts and the prompts' gaits."""
-
-    def __init__(self, folder: Path, config: QualityConfig, side: Side = 'held_out') -> None:
-        """Record one prompt per held-out behaviour that its own policy can walk.
-
-        Args:
-            folder: of a training run with `zoo_<side>.safetensors`.
-            config: sizes.
-            side: of the behaviour split.
-        """
-        zoo = Zoo.load(folder / f'zoo_{side}.safetensors')
-        n = min(config.prompts, len(zoo))
-        self.config = config
-        self.bundles = zoo.bundles(list(range(n)))
-        self.behaviours = BehaviourSet(
-            zoo.behaviours.styles[:n], zoo.behaviours.default_command[:n]
-        )
-        self.commands = self.behaviours.default_command
-        worlds = randomised_worlds(4, config.seed + 1)
-        log = rollout(
-            self.bundles, worlds, self.commands, SETTLE_S + config.prompt_s + 0.5,
-            seed=config.seed + 1,
-        )  # fmt: skip
-        # A demonstrator whose robot fell would be demonstrated again, in another world.
-        world = log.fell.argmin(axis=1)
-        self.prompts = [
-            prompt_from_log(log, i, int(world[i]), SETTLE_S, config.prompt_s, seed=config.seed)
-            for i in range(n)
-        ]
-        self.fell = log.fell.all(axis=1)
-        self.gait = gait_of(self.prompts)
-        self.zoo = zoo
-
-
-def gait_of(prompts: Sequence[Trajectory]) -> Gait:
-    """Describe prompts of equal length at 50 Hz, as one batch."""
-    return describe_gait(
-        np.stack([p.joint_pos for p in prompts]),
-        np.stack([projected_gravity(p.quat_wxyz) for p in prompts]),
-        50.0,
-    )
-
-
-class Methods:
-    """Every way to a policy for each prompt of one split."""
-
-    def __init__(
-        self, held_out: HeldOut, generator: Generator, training: Zoo, config: QualityConfig
-    ) -> None:
-        self.held_out, self.generator, self.training = held_out, generator, training
-        self.config = config
-        self.embedded = [generator.embed(prompt) for prompt in held_out.prompts]
-        """Embedding and velocity of each prompt."""
-
-    def demonstrator(self) -> list[Bundle]:
-        """The held-out policies themselves, at the velocity they were shown at."""
-        return list(self.held_out.bundles)
-
-    @torch.no_grad()
-    def codec(self) -> list[Bundle]:
-        """The held-out policies, encoded and decoded: what the codec can say at best."""
-        zoo, codec, found = self.held_out.zoo, self.generator.codec, []
-        for i, (_, velocity) in enumerate(self.embedded):
-            frequency = torch.tensor([self.held_out.bundles[i].gait_frequency_hz])
-            latent = codec.encode(torch.from_numpy(zoo.weights[i : i + 1]), frequency)
-            found += self.generator.decode(latent, velocity, {})
-        return found
-
-    @torch.no_grad()
-    def regression(self) -> list[Bundle]:
-        """One latent by regression from the embedding, in place of the flow."""
-        to_latent = self.generator.to_latent
-        return [
-            self.generator.decode(to_latent(e)[None], velocity, {})[0]
-            for e, velocity in self.embedded
-        ]
-
-    def first_sample(self) -> list[Bundle]:
-        """The flow's first sample."""
-        return [
-            self.generator.sample(prompt, 1, seed=i, allow_novel=True)[0]
-            for i, prompt in enumerate(self.held_out.prompts)
-        ]
-
-    def nearest_zoo(self) -> list[Bundle]:
-        """The training policy with the nearest embedding, at the prompt's velocity."""
-        found = []
-        for embedding, velocity in self.embedded:
-            known = self.generator.known[: len(self.training)]
-            index = int((known - embedding).square().sum(1).argmin())
-            [bundle] = self.training.bundles([index])
-            found.append(replace(bundle, default_command=velocity))
-        return found
-
-    def nearest_style(self) -> list[Bundle]:
-        """The training policy whose true style is nearest, at the prompt's velocity."""
-        mine = self.training.behaviours.styles.vector()
-        theirs = self.held_out.behaviours.styles.vector()
-        nearest = ((mine[None] - theirs[:, None]) ** 2).sum(axis=-1).argmin(axis=1)
-        return [
-            replace(bundle, default_command=velocity)
-            for bundle, (_, velocity) in zip(
-                self.training.bundles(nearest), self.embedded, strict=True
-            )
-        ]
-
-    def ranked(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
-        """Median and best of N samples, ranked by rollouts in other worlds."""
-        best, median = [], []
-        for i, prompt in enumerate(self.held_out.prompts):
-            pool = self.generator.sample(prompt, self.config.candidates, seed=i, allow_novel=True)
-            ranking = rank(pool, prompt, seed=i)
-            for chosen, into in (
-                (ranking.best, best),
-                (int(ranking.order[len(pool) // 2]), median),
-            ):
-                into.append(replace(pool[chosen], default_command=ranking.command[chosen]))
-            progress((i + 1) / len(self.held_out.prompts))
-        n = self.config.candidates
-        return {f'best_of_{n}': best, f'median_of_{n}': median}
-
-
-DIRECT = (
-    'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_zoo', 'nearest_style',
-)  # fmt: skip
-"""Methods of `Methods` that take no rollouts, in the order of the ladder."""
 
 
 def bench_quality(

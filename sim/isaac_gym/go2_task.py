@@ -18,7 +18,7 @@ import torch
 from legged_gym.envs.base.legged_robot import LeggedRobot
 from legged_gym.envs.base.legged_robot_config import LeggedRobotCfg, LeggedRobotCfgPPO
 
-from make_agent_ros.checking.scenario import Trials
+from make_agent_ros.checking.trials import Trials
 from make_agent_ros.go2.constants import (
     ACTION_SCALE,
     JOINT_NAMES,

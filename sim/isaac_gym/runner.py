@@ -28,7 +28,8 @@ from legged_gym.utils.helpers import class_to_dict  # noqa: E402
 
 from make_agent_ros.checking.episode import Truth  # noqa: E402
 from make_agent_ros.checking.result import run_backend  # noqa: E402
-from make_agent_ros.checking.scenario import CheckConfig, Trials  # noqa: E402
+from make_agent_ros.checking.scenario import CheckConfig  # noqa: E402
+from make_agent_ros.checking.trials import Trials  # noqa: E402
 from make_agent_ros.go2.constants import JOINT_NAMES, LEGS  # noqa: E402
 from make_agent_ros.go2.state import RobotState  # noqa: E402
 from make_agent_ros.policy.bundle import load  # noqa: E402

@@ -13,7 +13,8 @@ from make_agent_ros.checking.episode import run_episode
 from make_agent_ros.checking.independent import model_path
 from make_agent_ros.checking.mujoco_backend import MujocoEngine
 from make_agent_ros.checking.physx_backend import PhysxEngine
-from make_agent_ros.checking.scenario import draw_trials, load_config, trial_seeds
+from make_agent_ros.checking.scenario import load_config
+from make_agent_ros.checking.trials import draw_trials, trial_seeds
 from make_agent_ros.go2.constants import LYING_JOINT_POS, NOMINAL_JOINT_POS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.simulation.batch import SensorNoise

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import yaml
 
-from make_agent_ros.checking.scenario import (
-    CheckConfig,
-    ScenarioError,
-    draw_trials,
-    load_config,
-    trial_seeds,
-)
+from make_agent_ros.checking.scenario import CheckConfig, ScenarioError, load_config
 from make_agent_ros.checking.terrain import Grounds, Terrain, build_terrain
+from make_agent_ros.checking.trials import draw_trials, trial_seeds
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from make_agent_ros.checking.result import merge
-from make_agent_ros.checking.scenario import draw_trials, load_config
+from make_agent_ros.checking.scenario import load_config
 from make_agent_ros.checking.scenes import (
     ending,
     replay_command,
@@ -14,6 +14,7 @@ from make_agent_ros.checking.scenes import (
     trial_ground,
     worst_of,
 )
+from make_agent_ros.checking.trials import draw_trials
 
 SHIPPED = load_config()
 CONFIG = json.loads(SHIPPED.to_json())

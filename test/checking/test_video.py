@@ -6,7 +6,8 @@ import pytest
 
 from make_agent_ros.checking import video
 from make_agent_ros.checking.mujoco_backend import scene_model
-from make_agent_ros.checking.scenario import draw_trials, load_config
+from make_agent_ros.checking.scenario import load_config
+from make_agent_ros.checking.trials import draw_trials
 from make_agent_ros.checking.video import VideoError, render_video
 from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
 

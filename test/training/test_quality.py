@@ -7,8 +7,9 @@ import pytest
 
 from make_agent_ros.training.bench import quality_table
 from make_agent_ros.training.generator import train_generator
+from make_agent_ros.training.held_out import SPLITS, QualityConfig
 from make_agent_ros.training.oracle import teacher_rollout
-from make_agent_ros.training.quality import SPLITS, QualityConfig, bench_quality
+from make_agent_ros.training.quality import bench_quality
 from make_agent_ros.training.teacher import Teacher
 
 from .tiny import GENERATOR, SPLIT
