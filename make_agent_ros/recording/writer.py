@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import BinaryIO
 import yaml
 from mcap.writer import CompressionType, IndexType, Writer
 
+from make_agent_ros.recording.disk import Syncer
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.messages import TOPIC_TYPES, plain_cdr, schema_text
 
@@ -51,35 +51,6 @@ class _File:
     def size(self) -> int:
         """Bytes on disk."""
         return self.closed_size or self.stream.tell()
-
-
-class _Syncer:
-    """Brings files to the disk in threads of their own: a slow disk must not hold up samples."""
-
-    def __init__(self) -> None:
-        self._busy = threading.Lock()
-        self._error: OSError | None = None
-
-    def begin(self, fileno: int) -> None:
-        """Sync what the file holds now; nothing while the disk still works on the last time.
-
-        Raises:
-            OSError: an earlier sync failed.
-        """
-        if self._error is not None:
-            raise self._error
-        if self._busy.acquire(blocking=False):
-            # the file may be closed or deleted before the disk is done with it
-            threading.Thread(target=self._sync, args=(os.dup(fileno),), daemon=True).start()
-
-    def _sync(self, fileno: int) -> None:
-        try:
-            os.fdatasync(fileno)
-        except OSError as error:
-            self._error = error
-        finally:
-            os.close(fileno)
-            self._busy.release()
 
 
 class BagWriter:
@@ -120,7 +91,7 @@ class BagWriter:
         self.path = Path(path)
         self._metadata = dict(metadata or {})
         self._described = False
-        self._syncer = _Syncer()
+        self._syncer = Syncer()
         self._max_file_bytes, self._max_file_s = max_file_bytes, max_file_s
         self._max_bag_bytes, self._overwrite = max_bag_bytes, overwrite_oldest
         if max_bag_bytes and overwrite_oldest:
