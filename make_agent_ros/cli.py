@@ -144,7 +144,9 @@ def info(path: Annotated[Path, typer.Argument(help='A bag or a policy bundle (.o
 @app.command()
 @verb
 def generate(
-    bag: BagPath,
+    bags: Annotated[
+        list[Path], typer.Argument(metavar='BAG...', help='Bags of one style; one is enough.')
+    ],
     out: Annotated[Path, typer.Option('-o', '--out', help='Bundle to write.')],
     candidates: Annotated[int, typer.Option(help='Policies to sample and rank.')] = 16,
     prompt_s: Annotated[float, typer.Option(help='Length of the prompt, s.')] = 4.0,
@@ -153,17 +155,18 @@ def generate(
         bool, typer.Option(help='Go on with a prompt unlike anything seen in training.')
     ] = False,
 ) -> None:
-    """Generate a policy that moves like the robot in BAG; the best of CANDIDATES by rollout."""
+    """Generate a policy that moves like the robot in the bags; best of CANDIDATES by rollout."""
     from rich.console import Console
 
     from make_agent_ros.nodes.generation import GeneratorConfig, generate_best
     from make_agent_ros.policy import save
 
     config = GeneratorConfig(
-        bag=str(bag), candidates=candidates, prompt_s=prompt_s, seed=seed, allow_novel=allow_novel
-    )
+        bag=str(bags[0]), candidates=candidates, prompt_s=prompt_s, seed=seed,
+        allow_novel=allow_novel,
+    )  # fmt: skip
     with Console(stderr=True).status('generating') as status:
-        generated = generate_best(config, status.update)
+        generated = generate_best(config, status.update, bags[1:])
     save(generated.bundle, out)
     typer.echo(f'{out}: {generated.summary}')
 

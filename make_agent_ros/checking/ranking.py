@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -67,14 +67,18 @@ class Ranking:
         ]
 
 
-def prompt_gait(prompt: Trajectory) -> Gait:
-    """Describe the gait that a prompt shows."""
-    return describe_gait(prompt.joint_pos, projected_gravity(prompt.quat_wxyz), prompt.rate_hz)
+def prompt_gait(prompts: Trajectory | Sequence[Trajectory]) -> Gait:
+    """Describe the gait that a prompt shows, or several of one style on average."""
+    prompts = [prompts] if isinstance(prompts, Trajectory) else prompts
+    each = [describe_gait(p.joint_pos, projected_gravity(p.quat_wxyz), p.rate_hz) for p in prompts]
+    mean = {f.name: np.mean([getattr(g, f.name) for g in each], axis=0) for f in fields(Gait)}
+    turns = np.exp(2j * np.pi * np.stack([g.phase_offset for g in each])).mean(axis=0)
+    return Gait(**{**mean, 'phase_offset': np.angle(turns) / (2.0 * np.pi) % 1.0})
 
 
 def rank(
     bundles: Sequence[Bundle],
-    prompt: Trajectory,
+    prompt: Trajectory | Sequence[Trajectory],
     seed: int,
     *,
     worlds: int = 4,
@@ -88,7 +92,8 @@ def rank(
 
     Args:
         bundles: P candidates.
-        prompt: what they were generated from, at a uniform rate.
+        prompt: what they were generated from, at a uniform rate; several of one style count
+            on average.
         seed: of worlds, sensor noise and pushes; all candidates see the same.
         worlds: randomised worlds per candidate.
         seconds: duration of each walk, at least 3.

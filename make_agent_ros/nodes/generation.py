@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,8 +85,17 @@ def newest_bag(path: str | Path) -> Path:
     return max(files, key=lambda file: file.stat().st_mtime).parent
 
 
-def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: None) -> Generated:
+def generate_best(
+    config: GeneratorConfig,
+    progress: Progress = lambda stage: None,
+    more: Sequence[str | Path] = (),
+) -> Generated:
     """Cut the prompt, sample candidates, rank them by rollouts, return the best.
+
+    Args:
+        config: parameters.
+        progress: told each stage as it begins.
+        more: further bags of the same style, which make the prompt more certain.
 
     Raises:
         RecordingError: the bag is unusable; the message says why.
@@ -99,31 +108,33 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
     from make_agent_ros.recording.bag import read_bag
     from make_agent_ros.recording.doubts import examine, require_plausible
     from make_agent_ros.recording.familiar import walks_beside
-    from make_agent_ros.recording.prompt import cut_prompt
+    from make_agent_ros.recording.importing import cut_prompts
     from make_agent_ros.resources import resource_path
 
     clock = _StageClock(progress)
     bag = newest_bag(config.bag)
+    bags = [bag, *(newest_bag(path) for path in more)]
     clock.stage('read')
-    recorded = read_bag(bag)
+    recorded = [read_bag(path) for path in bags]
     clock.stage('cut')
-    prompt = cut_prompt(recorded, config.prompt_s)
+    prompts = cut_prompts(recorded, config.prompt_s, any_style=config.allow_novel)
+    prompt = prompts[0]
     clock.stage('load')
     model = Path(config.model).expanduser() if config.model else resource_path('models/generator')
     look = examine if config.allow_novel else require_plausible
-    doubt = look(prompt, walks_beside(model)).score
+    doubt = max(look(one, walks_beside(model)).score for one in prompts)
     generator = Generator.load(model)
-    distance, threshold = generator.novelty(prompt)
+    distance, threshold = generator.novelty(prompts)
     clock.stage('sample')
     bundles = generator.sample(
-        prompt, n=config.candidates, seed=config.seed, allow_novel=config.allow_novel
+        prompts, n=config.candidates, seed=config.seed, allow_novel=config.allow_novel
     )
     clock.stage('rank')
-    ranking = rank(bundles, prompt, config.seed)
+    ranking = rank(bundles, prompts, config.seed)
     best = bundles[ranking.best]
     provenance = {
         **best.provenance,
-        'bag': bag.name,
+        'bag': ', '.join(path.name for path in bags),
         'candidates': len(bundles),
         'version': __version__,
     }
@@ -141,7 +152,8 @@ def generate_best(config: GeneratorConfig, progress: Progress = lambda stage: No
         doubt=doubt,
         seconds=seconds,
         summary=(
-            f'best of {len(bundles)} for a {prompt.duration_s:.1f} s prompt from {bag.name}: '
+            f'best of {len(bundles)} for a {prompt.duration_s:.1f} s prompt from '
+            f'{", ".join(path.name for path in bags)}: '
             f'sampled in {seconds["sample"]:.2f} s, ranked in {seconds["rank"]:.1f} s'
         ),
     )

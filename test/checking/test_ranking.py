@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from make_agent_ros.checking.ranking import candidate_cost, rank
+from make_agent_ros.checking.ranking import candidate_cost, prompt_gait, rank
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
@@ -103,3 +103,15 @@ def test_what_cannot_be_ranked_is_refused_with_the_reason(candidates, arguments,
     prompt = recorded(standing_bundle())
     with pytest.raises(ValueError, match=message):
         rank(**{'bundles': candidates, 'prompt': prompt, 'seed': 0, **arguments})
+
+
+def test_several_prompts_count_on_average_and_phases_around_the_circle():
+    slow, fast = recorded(trot_bundle(2.8, 0.3)), recorded(trot_bundle(3.2, 0.3))
+    each, both = [prompt_gait(p) for p in (slow, fast)], prompt_gait([slow, fast])
+    for name in ('frequency_hz', 'body_height_m', 'swing_height_m'):
+        mean = np.mean([getattr(gait, name) for gait in each])
+        assert getattr(both, name) == pytest.approx(mean)
+    assert each[0].frequency_hz < both.frequency_hz < each[1].frequency_hz
+    for gait in each:  # FL is 0, or just below 1 on the other side of it
+        apart = np.abs((both.phase_offset - gait.phase_offset + 0.5) % 1.0 - 0.5)
+        assert apart.max() < 0.1
