@@ -27,12 +27,13 @@ def standing_bundle(**changes):
 
 def trot_style(frequency_hz, duty=0.55):
     return Styles(
-        np.zeros(1, int),
-        np.array([[0.0, 0.5, 0.5, 0.0]]),
-        np.array([frequency_hz]),
-        np.array([duty]),
-        np.array([0.29]),
-        np.array([0.06]),
+        offsets=np.array([[0.0, 0.5, 0.5, 0.0]]),
+        frequency_hz=np.array([frequency_hz]),
+        duty=np.full((1, 4), duty),
+        body_height_m=np.array([0.29]),
+        pitch_rad=np.zeros(1),
+        stance_width_m=np.array([0.284]),
+        swing_height_m=np.full((1, 4), 0.06),
     )
 
 
