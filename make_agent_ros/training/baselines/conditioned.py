@@ -45,6 +45,8 @@ class ConditionedConfig:
     hidden: tuple[int, ...] = (256, 128)
     """Hidden layers of the one conditioned policy: more than a zoo policy's 64-64, because it must
     hold all behaviours at once. The hypernetwork makes policies of the zoo's own shape."""
+    width: int = 256
+    """Hidden layers of the hypernetwork, and so the rank of the residuals that it makes."""
     states: int = 64
     """States per behaviour and update."""
     windows: tuple[int, int] = (50, 250)
@@ -70,7 +72,7 @@ class PromptNet(nn.Module):
         self.head: Concat | Film | Hyper
         if kind == 'hypernetwork':
             self.shape = POLICY_SHAPE
-            self.head = Hyper(self.shape, config.embedding)
+            self.head = Hyper(self.shape, config.embedding, config.width)
         elif kind == 'conditioned_concat':
             self.head = Concat(self.shape, config.embedding)
         else:

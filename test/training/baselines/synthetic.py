@@ -1,4 +1,4 @@
-"""A tiny zoo with a known answer: weights and prompts are smooth functions of the style."""
+"""A tiny zoo with a known answer: weights and prompts are smooth functions of three factors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def synthetic(n=24, takes=2, seed=0):
     rng = np.random.default_rng(seed)
     world = np.random.default_rng(99)  # the maps are the same for every seed
     styles = sample_styles(rng, n)
-    vector = styles.vector()
+    factors = np.tanh(styles.vector() @ world.standard_normal((18, 3)))
     base = np.concatenate(
         [
             part
@@ -29,8 +29,8 @@ def synthetic(n=24, takes=2, seed=0):
             for part in (world.standard_normal(out * inp) / inp**0.5, np.zeros(out))
         ]
     )
-    directions = world.standard_normal((vector.shape[1], POLICY_SHAPE.size))
-    weights = (base + 0.03 * np.tanh(vector) @ directions).astype(np.float32)
+    directions = world.standard_normal((3, POLICY_SHAPE.size))
+    weights = (base + 0.05 * factors @ directions).astype(np.float32)
     obs = rng.standard_normal((n, BANK, POLICY_SHAPE.inputs)).astype(np.float32)
     zoo = Zoo(
         weights,
@@ -42,8 +42,7 @@ def synthetic(n=24, takes=2, seed=0):
     start = rng.random((n, takes, 1, 1))
     t = np.arange(STEPS)[:, None] / 50.0
     phase = 2 * np.pi * (styles.frequency_hz[:, None, None, None] * t + start)
-    size = vector @ world.standard_normal((vector.shape[1], 30)) * 0.3
-    offset = vector @ world.standard_normal((vector.shape[1], 30)) * 0.3
+    size, offset = 0.5 * factors @ world.standard_normal((2, 3, 30))
     features = np.sin(phase) * size[:, None, None] + offset[:, None, None]
     valid = np.ones((n, takes), bool)
     valid[-1] = False

@@ -87,7 +87,7 @@ def test_the_hypernetwork_learns_the_map_and_not_only_the_mean(tiny):
         POLICY_SHAPE, torch.from_numpy(zoo.weights.mean(0)).expand(len(zoo), -1), obs
     )
     error, of_mean = ((x - true).square().mean() for x in (made, mean))
-    assert error < 0.5 * of_mean
+    assert error < 0.6 * of_mean
 
 
 def test_the_same_seed_fits_the_same_net_and_another_seed_another(tiny, prompt, fitted):
