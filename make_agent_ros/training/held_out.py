@@ -31,7 +31,8 @@ class QualityConfig:
 
     splits: tuple[str, ...] = tuple(SPLITS)
     methods: tuple[str, ...] = ()
-    """Only these; all when empty."""
+    """Only these; when empty the whole ladder. Names of `training.baselines` may be added, which
+    are fitted to the training side first."""
     prompts: int = 100
     """Per split."""
     worlds: int = 10

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from make_agent_ros.checking.ranking import rank
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.training.baselines import fit_once, make
+from make_agent_ros.training.generator import GeneratorConfig
 from make_agent_ros.training.held_out import HeldOut, QualityConfig
+from make_agent_ros.training.prompts import stored_prompts
 from make_agent_ros.training.zoo import Zoo
 
 
@@ -76,6 +81,20 @@ class Methods:
                 self.training.bundles(nearest), self.embedded, strict=True
             )
         ]
+
+    def baseline(self, name: str, folder: Path) -> list[Bundle]:
+        """One of `training.baselines`, fitted to the training side once and kept in `folder`."""
+        usual = GeneratorConfig()
+        method = make(name, embed=self._embed)
+        prompts = stored_prompts(folder, 'training', usual.prompt_s, usual.seed, usual.takes)
+        fit_once(method, folder / 'baselines', self.training, prompts)
+        velocity = np.stack([v for _, v in self.embedded])
+        style = self.held_out.behaviours.styles.vector()
+        return method.bundles(self.held_out.prompts, velocity, self.config.seed, style)
+
+    @torch.no_grad()
+    def _embed(self, windows: np.ndarray) -> np.ndarray:
+        return self.generator.embedding(torch.from_numpy(windows))[0].numpy()
 
     def ranked(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
         """Median and best of N samples, ranked by rollouts in other worlds."""

@@ -23,6 +23,7 @@ from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
+from make_agent_ros.training.baselines import NAMES
 from make_agent_ros.training.held_out import SPLITS, HeldOut, QualityConfig
 from make_agent_ros.training.methods import DIRECT, Methods
 from make_agent_ros.training.oracle import teacher_rollout
@@ -181,6 +182,10 @@ def bench_quality(
     config = config or QualityConfig()
     if unknown := [split for split in config.splits if split not in SPLITS]:
         raise ValueError(f'unknown splits {unknown}; choose from {", ".join(SPLITS)}')
+    n = config.candidates
+    known = ('teacher', *DIRECT, f'median_of_{n}', f'best_of_{n}', *NAMES)
+    if unknown := [name for name in config.methods if name not in known]:
+        raise ValueError(f'unknown methods {unknown}; choose from {", ".join(known)}')
     training = Zoo.load(folder / 'zoo_training.safetensors')
     result = {
         'worlds': float(config.worlds),
@@ -223,7 +228,12 @@ def _bench_split(
             )  # fmt: skip
             result |= summarise(judge(log, held_out.gait), f'{split}.teacher', limits)
             continue
-        bundles = ranked[name] if name in ranked else getattr(methods, name)()
+        if name in ranked:
+            bundles = ranked[name]
+        else:
+            bundles = (
+                getattr(methods, name)() if name in DIRECT else methods.baseline(name, folder)
+            )
         commands = np.stack([b.default_command for b in bundles])
         figures = measure(bundles, commands, held_out.gait, config)
         result |= summarise(figures, f'{split}.{name}', limits)

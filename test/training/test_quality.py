@@ -60,3 +60,19 @@ def test_an_unknown_split_is_refused_with_the_known_ones(run, crouching):
     generator = train_generator(crouching, GENERATOR)
     with pytest.raises(ValueError, match='interpolation, corner, gait_out'):
         bench_quality(run, generator, QualityConfig(splits=('extrapolation',)))
+
+
+def test_baselines_are_measured_like_the_ladder_and_unknown_methods_refused(run, crouching):
+    (crouching / 'zoo_held_out.safetensors').write_bytes(
+        (run / 'zoo_held_out.safetensors').read_bytes()
+    )
+    generator = train_generator(crouching, GENERATOR)
+    config = QualityConfig(
+        splits=('interpolation',), methods=('base', 'nearest_embedding'), prompts=2, worlds=2,
+        seconds=4.0,
+    )  # fmt: skip
+    figures = bench_quality(crouching, generator, config)
+    for name in config.methods:
+        assert 0.0 <= figures[f'no_fall.interpolation.{name}'] <= 1.0
+    with pytest.raises(ValueError, match='hypernetwork'):
+        bench_quality(crouching, generator, QualityConfig(methods=('magic',)))
