@@ -84,12 +84,19 @@ def measure(
     commands: np.ndarray,
     prompts: Gait,
     config: QualityConfig,
-    progress: Callable[[float], None] | None = None,
+    asked: np.ndarray | None = None,
 ) -> Figures:
-    """Walk policies at `commands` (P, 3) in the measuring worlds and compare with `prompts` (P,).
+    """Walk policies in the measuring worlds, in groups, so that memory stays small.
 
-    Policies are walked in groups, so that memory stays small.
+    Args:
+        bundles: P policies.
+        commands: told to them, (P, 3).
+        prompts: gaits that they are compared with, (P,).
+        config: sizes.
+        asked: velocities that they are to move at, (P, 3), where that is not what they are told:
+            ranking takes a policy's bias off its command.
     """
+    asked = commands if asked is None else asked
     worlds = randomised_worlds(config.worlds, config.seed)
     rows: list[Figures] = []
     group = max(1, 512 // config.worlds)
@@ -103,17 +110,15 @@ def measure(
             push_m_s=config.push_m_s,
             seed=config.seed,
         )
-        rows.append(judge(log, prompts[ids]))
-        if progress:
-            progress(min(1.0, (start + group) / len(bundles)))
+        rows.append(judge(log, prompts[ids], asked[ids]))
     return Figures(*(np.concatenate([getattr(r, f.name) for r in rows]) for f in fields(Figures)))
 
 
-def judge(log: RolloutLog, prompts: Gait) -> Figures:
-    """Compare P policies in W worlds with the gaits that their prompts (P,) show."""
+def judge(log: RolloutLog, prompts: Gait, asked: np.ndarray) -> Figures:
+    """Compare P policies in W worlds with their prompts' gaits (P,) and velocities (P, 3)."""
     planar, turning = velocity_rmse(
         log.planar_velocity,
-        log.command,
+        np.broadcast_to(asked[:, None, None], log.command.shape),
         log.control_dt_s,
         steps_alive=log.steps_alive,
         skip_s=SETTLE_S,
@@ -175,9 +180,9 @@ def bench_quality(
         progress: called with (steps done, steps, what).
 
     Returns:
-        Flat figures, `<what>.<split>.<method>`; see `summarise`. Every policy is measured at its
-        own default command, the velocity that it took from the prompt;
-        `prompt_velocity_error` tells how far that is from the demonstrator's.
+        Flat figures, `<what>.<split>.<method>`; see `summarise`. Every policy is told its own
+        default command and judged against the velocity that was read off the prompt;
+        `prompt_velocity_error` tells how far that is from the demonstrator's command.
     """
     config = config or QualityConfig()
     if unknown := [split for split in config.splits if split not in SPLITS]:
@@ -226,7 +231,8 @@ def _bench_split(
                 Teacher.load(folder), held_out.behaviours, config.worlds, config.seconds,
                 config.seed, config.push_m_s,
             )  # fmt: skip
-            result |= summarise(judge(log, held_out.gait), f'{split}.teacher', limits)
+            figures = judge(log, held_out.gait, held_out.commands)
+            result |= summarise(figures, f'{split}.teacher', limits)
             continue
         if name in ranked:
             bundles = ranked[name]
@@ -235,9 +241,12 @@ def _bench_split(
                 getattr(methods, name)() if name in DIRECT else methods.baseline(name, folder)
             )
         commands = np.stack([b.default_command for b in bundles])
-        figures = measure(bundles, commands, held_out.gait, config)
+        asked = commands
+        if name in ranked:
+            asked = np.stack([velocity for _, velocity in methods.embedded])
+        figures = measure(bundles, commands, held_out.gait, config, asked)
         result |= summarise(figures, f'{split}.{name}', limits)
-        off = np.linalg.norm((commands - held_out.commands)[:, :2], axis=1)
+        off = np.linalg.norm((asked - held_out.commands)[:, :2], axis=1)
         result[f'prompt_velocity_error.{split}.{name}'] = float(np.median(off))
     say(1.0, 'done')
     return result

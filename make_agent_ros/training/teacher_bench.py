@@ -88,7 +88,7 @@ def bench_teacher(teacher: Teacher, config: TeacherBench) -> dict[str, float]:
         teacher, behaviours, config.worlds, config.seconds, config.seed, config.push_m_s
     )
     # What was asked for stands in for a prompt: errors are against the style itself.
-    figures = judge(log, styles.gait())
+    figures = judge(log, styles.gait(), behaviours.default_command)
     share = demand_share(styles)
     groups = {'all': np.ones(n, bool), 'feasible': share <= FEASIBLE_SHARE}
     groups['anywhere'] = gaits == ANYWHERE
