@@ -14,8 +14,15 @@ from make_agent_ros.generator.embedding import (
     trajectory_features,
 )
 from make_agent_ros.generator.flow import LatentFlow
-from make_agent_ros.generator.model import Generator, GeneratorSizes, NovelPromptError
+from make_agent_ros.generator.model import (
+    NET_VELOCITY_STD,
+    Generator,
+    GeneratorSizes,
+    NovelPromptError,
+    _agreed,
+)
 from make_agent_ros.policy.mlp import MlpBatch, MlpShape
+from make_agent_ros.recording.odometry import Velocity
 from make_agent_ros.recording.trajectory import Trajectory
 
 SHAPE = MlpShape(7, (6, 5), 3)
@@ -175,3 +182,13 @@ def test_a_saved_generator_loads_from_its_folder(generator, tmp_path):
     torch.testing.assert_close(a, b, atol=5e-3, rtol=5e-3)
     with pytest.raises(FileNotFoundError, match='make-agent train all'):
         Generator.load(tmp_path / 'nothing')
+
+
+def test_the_velocity_of_a_prompt_is_weighted_by_certainty():
+    net = np.array([0.4, 0.0, 0.1])
+    sure = Velocity(mean=np.array([0.6, 0.1, 0.2]), std=np.full(3, 1e-4), support=np.ones(()))
+    np.testing.assert_allclose(_agreed(net, sure), sure.mean, atol=1e-3)
+    alike = replace(sure, std=NET_VELOCITY_STD)
+    np.testing.assert_allclose(_agreed(net, alike), [0.5, 0.05, 0.15])
+    nothing = replace(sure, mean=np.full(3, np.nan))
+    np.testing.assert_allclose(_agreed(net, nothing), net)
