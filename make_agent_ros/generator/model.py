@@ -2,9 +2,9 @@
 
 | Make-An-Agent (arXiv 2407.10973)  | here                                      | shape    |
 |-----------------------------------|-------------------------------------------|----------|
-| behaviour embedding e             | `BehaviourEmbedding(window)`              | (E,) 64  |
+| behaviour embedding e             | `BehaviourEmbedding(window)`              | (E,) 96  |
 | policy parameters theta           | flat weights of a 47-64-64-12 MLP         | (8012,)  |
-| latent z = encoder(theta)         | `WeightCodec.encode`                      | (L,) 32  |
+| latent z = encoder(theta)         | `WeightCodec.encode`                      | (L,) 48  |
 | decoder, theta = decoder(z)       | `WeightCodec.decode`                      | (8012,)  |
 | denoiser of z given e             | `LatentFlow`                              | (L,)     |
 """

@@ -60,28 +60,6 @@ class Methods:
             for i, prompt in enumerate(self.held_out.prompts)
         ]
 
-    def nearest_zoo(self) -> list[Bundle]:
-        """The training policy with the nearest embedding, at the prompt's velocity."""
-        found = []
-        for embedding, velocity in self.embedded:
-            known = self.generator.known[: len(self.training)]
-            index = int((known - embedding).square().sum(1).argmin())
-            [bundle] = self.training.bundles([index])
-            found.append(replace(bundle, default_command=velocity))
-        return found
-
-    def nearest_style(self) -> list[Bundle]:
-        """The training policy whose true style is nearest, at the prompt's velocity."""
-        mine = self.training.behaviours.styles.vector()
-        theirs = self.held_out.behaviours.styles.vector()
-        nearest = ((mine[None] - theirs[:, None]) ** 2).sum(axis=-1).argmin(axis=1)
-        return [
-            replace(bundle, default_command=velocity)
-            for bundle, (_, velocity) in zip(
-                self.training.bundles(nearest), self.embedded, strict=True
-            )
-        ]
-
     def baseline(self, name: str, folder: Path) -> list[Bundle]:
         """One of `training.baselines`, fitted to the training side once and kept in `folder`."""
         usual = GeneratorConfig()
@@ -112,7 +90,7 @@ class Methods:
         return {f'best_of_{n}': best, f'median_of_{n}': median}
 
 
-DIRECT = (
-    'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_zoo', 'nearest_style',
-)  # fmt: skip
+DIRECT = ('demonstrator', 'codec', 'regression', 'first_sample')
 """Methods of `Methods` that take no rollouts, in the order of the ladder."""
+NEAREST = ('nearest_embedding', 'nearest_style')
+"""Baselines that belong to the ladder: a training policy as it is."""

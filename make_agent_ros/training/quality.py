@@ -25,7 +25,7 @@ from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
 from make_agent_ros.training.baselines import NAMES
 from make_agent_ros.training.held_out import SPLITS, HeldOut, QualityConfig
-from make_agent_ros.training.methods import DIRECT, Methods
+from make_agent_ros.training.methods import DIRECT, NEAREST, Methods
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import SETTLE_S
@@ -219,7 +219,7 @@ def _bench_split(
     held_out = HeldOut(folder, config, SPLITS[split])
     methods = Methods(held_out, generator, training, config)
     limits, n = Limits(), config.candidates
-    wanted = config.methods or ('teacher', *DIRECT, f'median_of_{n}', f'best_of_{n}')
+    wanted = config.methods or ('teacher', *DIRECT, *NEAREST, f'median_of_{n}', f'best_of_{n}')
     result = {f'prompts.{split}': float(len(held_out.prompts))}
     ranked: dict[str, list[Bundle]] = {}
     if any(name.endswith(f'_of_{n}') for name in wanted):

@@ -44,7 +44,7 @@ def test_the_ladder_has_every_rung_with_intervals_and_a_table(run, crouching):
     config = QualityConfig(prompts=2, worlds=2, seconds=4.0, candidates=2)
     figures = bench_quality(crouching, generator, config)
     rungs = (
-        'teacher', 'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_zoo',
+        'teacher', 'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_embedding',
         'nearest_style', 'median_of_2', 'best_of_2',
     )  # fmt: skip
     for split in SPLITS:
