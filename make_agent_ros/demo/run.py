@@ -303,6 +303,8 @@ def _report(stage: Stage, console: Console, recorded: Recorded, video: bool) -> 
         else '[red]The generated policy does not do what was shown.[/red]'
     )
     console.print(f'Report: {page}', soft_wrap=True)
+    for policy in sorted(stage.folder.glob('policy-*.onnx')):
+        console.print(f'Next: make-agent check {policy}', soft_wrap=True)
     return 0 if reproduced else 1
 
 
