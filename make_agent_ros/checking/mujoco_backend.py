@@ -13,7 +13,7 @@ from make_agent_ros.checking.episode import Truth
 from make_agent_ros.checking.independent import independent_spec
 from make_agent_ros.checking.terrain import Terrain
 from make_agent_ros.checking.trials import Trials
-from make_agent_ros.go2.constants import LEGS, TORQUE_LIMIT_NM
+from make_agent_ros.go2.constants import DRIVE_FRICTION_NM, JOINT_NAMES, LEGS, TORQUE_LIMIT_NM
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.simulation.batch import BatchSimulation
 from make_agent_ros.simulation.model import Worlds, robot_spec, set_gains
@@ -174,4 +174,7 @@ def _vary(model: mujoco.MjModel, trials: Trials, i: int) -> None:
     model.body_inertia[trunk] *= 1.0 + payload / model.body_mass[trunk]
     model.body_mass[trunk] += payload
     model.body_ipos[trunk, :2] += trials.payload_shift_m[i]
+    joints = [int(model.joint(name).dofadr[0]) for name in JOINT_NAMES]
+    model.dof_frictionloss[joints] += trials.drive_friction[i] * DRIVE_FRICTION_NM
+    model.dof_armature[joints] *= trials.rotor_factor[i]
     mujoco.mj_setConst(model, mujoco.MjData(model))

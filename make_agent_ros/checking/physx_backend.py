@@ -20,7 +20,13 @@ from make_agent_ros.checking.episode import Truth
 from make_agent_ros.checking.result import BackendError
 from make_agent_ros.checking.terrain import Terrain
 from make_agent_ros.checking.trials import Trials
-from make_agent_ros.go2.constants import JOINT_NAMES, LEGS, TORQUE_LIMIT_NM, joint_index_map
+from make_agent_ros.go2.constants import (
+    DRIVE_FRICTION_NM,
+    JOINT_NAMES,
+    LEGS,
+    TORQUE_LIMIT_NM,
+    joint_index_map,
+)
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.batch import CONTACT_FORCE_N, rotate_inverse
@@ -35,6 +41,8 @@ ARMATURE = np.tile([0.00448, 0.00448, 0.01008], 4)
 """Rotor inertia seen at the joints, kg m^2: the same figures as in `sim/go2/go2.xml`."""
 JOINT_DAMPING = 0.1
 """Passive damping, N m s/rad, as in `sim/go2/go2.xml`."""
+BRAKE_DAMPING = 50.0
+"""N m s/rad: dry friction has its full torque from 0.02 rad/s."""
 
 
 @lru_cache(maxsize=1)
@@ -174,10 +182,13 @@ class _Robot:
         names = [joint.name for joint in self.body.active_joints]
         self._to_package = joint_index_map(names, JOINT_NAMES)
         self._from_package = joint_index_map(JOINT_NAMES, names)
-        rotors = ARMATURE[self._from_package]
-        for joint, rotor in zip(self.body.active_joints, rotors, strict=True):
+        rotors = float(trials.rotor_factor[index]) * ARMATURE[self._from_package]
+        dry = float(trials.drive_friction[index]) * DRIVE_FRICTION_NM[self._from_package]
+        for joint, rotor, limit in zip(self.body.active_joints, rotors, dry, strict=True):
             joint.set_armature([rotor])
-            joint.set_drive_properties(0.0, 0.0)
+            # PhysX's own joint friction is a share of the load; a brake with a limit is dry friction
+            joint.set_drive_properties(0.0, BRAKE_DAMPING if limit else 0.0, force_limit=limit)
+            joint.set_drive_velocity_target(0.0)
             joint.set_friction(0.0)
         for link in self.body.links:
             link.set_linear_damping(0.0)

@@ -25,6 +25,8 @@ BOUNDS = {
     'stiffness_factor': (0.0, 10.0),
     'damping_factor': (0.0, 10.0),
     'weak_joint': (0.0, 10.0),
+    'drive_friction': (0.0, 10.0),
+    'rotor_factor': (0.5, 10.0),
     'latency_s': (0.0, 0.5),
     'noise': (0.0, 100.0),
     'bias': (0.0, 100.0),
@@ -78,6 +80,11 @@ class Scenario:
     damping_factor: Range = (1.0, 1.0)
     weak_joint: Range = (1.0, 1.0)
     """Factor on the torque of one joint, drawn per trial."""
+    drive_friction: Range = (0.0, 0.0)
+    """Dry friction in the drives on top of the model's, as a share of what was identified on a
+    Go2, `DRIVE_FRICTION_NM`."""
+    rotor_factor: Range = (1.0, 1.0)
+    """Factor on the inertia of the rotors as the joints feel it."""
     latency_s: Range = (0.0, 0.0)
     """From the policy's output to the motors."""
     noise: Range = (1.0, 1.0)

@@ -34,6 +34,8 @@ class Trials:
     """Factor on each joint's torque and torque limit, (B, 12)."""
     stiffness_factor: np.ndarray
     damping_factor: np.ndarray
+    drive_friction: np.ndarray
+    rotor_factor: np.ndarray
     latency_s: np.ndarray
     noise: np.ndarray
     bias: np.ndarray
@@ -75,6 +77,10 @@ def _draw(scenario: Scenario, seed: int, ground: Mapping[str, Any]) -> dict[str,
         for name in ('friction', 'payload_kg', 'stiffness_factor', 'damping_factor', 'latency_s',
                      'noise')
     }  # fmt: skip
+    # a stream of its own: trials of a seed stay what they were before drives varied
+    drives = np.random.default_rng([seed, zlib.crc32(scenario.name.encode()), 1])
+    for name in ('drive_friction', 'rotor_factor'):
+        drawn[name] = drives.uniform(*getattr(scenario, name))
     shift = rng.uniform(*scenario.payload_shift_m, 2)
     strength = np.full(12, rng.uniform(*scenario.motor_strength))
     strength[rng.integers(12)] *= rng.uniform(*scenario.weak_joint)

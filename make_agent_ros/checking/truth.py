@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,12 @@ class _Store:
         Raises:
             BackendError: the engine is not installed.
         """
-        varied = {k: v for k, v in asdict(scenario).items() if k not in ('limits', 'title')}
+        # without what is as ever: a field that is new to scenarios leaves known results known
+        varied = {
+            f.name: getattr(scenario, f.name)
+            for f in fields(scenario)
+            if f.name not in ('limits', 'title') and getattr(scenario, f.name) != f.default
+        }
         ground = config.terrains[scenario.terrain]
         what = json.dumps([SCHEMA, engine, config.seed, dict(ground), varied], sort_keys=True)
         key = f'{engine} {scenario.name} {hashlib.sha256(what.encode()).hexdigest()[:16]}'

@@ -84,6 +84,10 @@ TORQUE_LIMIT_NM = _per_joint(23.7, 23.7, 35.55)
 """Torque used as the limit, N m. Hip and thigh [URDF, MJCF]; calf: published figures disagree
 (35.55 in Unitree's legged_gym URDF, 45.43 in [URDF] and [MJCF]), the lower one is kept."""
 
+DRIVE_FRICTION_NM = _per_joint(0.29, 0.17, 1.02)
+"""Dry friction of a drive, N m, as identified on a Go2 [MJCF, rounded]. Our model has none, for it
+slows simulation by a fifth; training and check vary it."""
+
 JOINT_VELOCITY_LIMIT_RAD_S = _per_joint(30.1, 30.1, 20.07)
 """No-load joint speeds, rad/s: hip and thigh [URDF]; calf 20.07 (23.7 * 30.1 / 35.55)."""
 

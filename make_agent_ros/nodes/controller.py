@@ -47,7 +47,8 @@ class ControllerNode(Node):
         self._fault: Fault | None = None
         self._said, self._said_s = '', 0.0
         box = BlackBox(config.rate_hz, config.black_box_s)
-        self.link = RobotLink(config.interface, config.domain, listen_only=config.dry_run)
+        with realtime.at_priority(config.realtime_priority):
+            self.link = RobotLink(config.interface, config.domain, listen_only=config.dry_run)
         self.guard = start_guard(config)
         beat = None if self.guard is None else self.guard.beat
         controller = Controller(config.controller())

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from make_agent_ros.go2.constants import JOINT_NAMES, POLICY_DAMPING, POLICY_STIFFNESS
+from make_agent_ros.go2.constants import (
+    DRIVE_FRICTION_NM,
+    JOINT_NAMES,
+    POLICY_DAMPING,
+    POLICY_STIFFNESS,
+)
 from make_agent_ros.resources import resource_path
 
 MODEL_FILE = 'sim/go2/go2.xml'
@@ -35,11 +40,20 @@ class WorldRanges:
     """Passive joint damping, N m s/rad."""
     latency_s: tuple[float, float] = (0.0, 0.016)
     """Delay from a policy's output to the motors."""
+    drive_friction: tuple[float, float] = (0.0, 0.0)
+    """Dry friction of the drives, as a share of `DRIVE_FRICTION_NM`."""
+    rotor_factor: tuple[float, float] = (1.0, 1.0)
+    """Factor on the rotors' inertia."""
 
     @classmethod
     def nominal(cls) -> WorldRanges:
         """Return ranges of zero width: the model as it is."""
         return cls((0.8, 0.8), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), (0.1, 0.1), (0.0, 0.0))
+
+
+TRAINING_WORLDS = WorldRanges(drive_friction=(0.0, 1.3), rotor_factor=(0.8, 3.5))
+"""What teacher and students walk in: drives of every kind, too. Menagerie's thighs and calves have
+3.5-4.4 times the rotor inertia of our model."""
 
 
 def robot_spec(*, feet_only: bool = False) -> mujoco.MjSpec:
@@ -103,6 +117,8 @@ def randomised_worlds(
     ranges = ranges or WorldRanges()
     base = base if base is not None else load_model(feet_only=True)
     rng = np.random.default_rng(seed)
+    drives = np.random.default_rng([seed, 1])  # apart, so that ranges of one do not move the other
+    joints = [int(base.joint(name).dofadr[0]) for name in JOINT_NAMES]
     trunk = base.body('base').id
     feet = [base.geom(name).id for name in ('FL', 'FR', 'RL', 'RR')]
     models, drawn = [], []
@@ -116,6 +132,8 @@ def randomised_worlds(
         model.body_inertia[trunk] *= 1.0 + payload / model.body_mass[trunk]
         model.body_mass[trunk] += payload
         model.dof_damping[6:] = rng.uniform(*ranges.joint_damping)
+        model.dof_frictionloss[joints] = drives.uniform(*ranges.drive_friction) * DRIVE_FRICTION_NM
+        model.dof_armature[joints] *= drives.uniform(*ranges.rotor_factor)
         set_gains(model, np.float64(POLICY_STIFFNESS * gain), np.float64(POLICY_DAMPING * gain))
         mujoco.mj_setConst(model, mujoco.MjData(model))
         models.append(model)

@@ -21,7 +21,7 @@ from make_agent_ros.go2.constants import (
 from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
-from make_agent_ros.simulation.model import randomised_worlds
+from make_agent_ros.simulation.model import TRAINING_WORLDS, WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import START_HEIGHT_M
 from make_agent_ros.training.behaviour import STYLE_SIZE, Styles, feasible, moving
 from make_agent_ros.training.demand import demand_of
@@ -36,9 +36,9 @@ from make_agent_ros.training.reference import (
 REWARDS: dict[str, float] = {
     'velocity': 1.5,
     'yaw_rate': 0.75,
-    'mean_velocity': 0.75,
-    'mean_yaw_rate': 0.35,
-    'drift': -0.5,
+    'mean_velocity': 1.5,
+    'mean_yaw_rate': 0.7,
+    'drift': -1.0,
     'contact': -2.0,
     'height': -30.0,
     'mean_height': -4.0,
@@ -68,6 +68,8 @@ class EnvConfig:
     envs: int = 512
     worlds: int = 64
     """Randomised copies of the model, spread over the environments."""
+    ranges: WorldRanges = TRAINING_WORLDS
+    """What they are drawn from."""
     seed: int = 0
     episode_s: float = 10.0
     command_period_s: float = 3.0
@@ -100,7 +102,7 @@ class StyleEnv:
         self.rng = np.random.default_rng(config.seed)
         self._draw_styles, self._draw_commands = styles, commands
         n = config.envs
-        worlds = randomised_worlds(config.worlds, config.seed)
+        worlds = randomised_worlds(config.worlds, config.seed, config.ranges)
         self.sim = BatchSimulation(
             worlds, np.arange(n) % config.worlds, noise=SensorNoise(), seed=config.seed
         )
@@ -273,8 +275,8 @@ class StyleEnv:
         terms = {
             'velocity': np.exp(-(error[:, :2] ** 2).sum(1) / 0.15),
             'yaw_rate': np.exp(-(error[:, 2] ** 2) / 0.15),
-            'mean_velocity': np.exp(-(mean_error[:, :2] ** 2).sum(1) / 0.03),
-            'mean_yaw_rate': np.exp(-(mean_error[:, 2] ** 2) / 0.05),
+            'mean_velocity': np.exp(-(mean_error[:, :2] ** 2).sum(1) / 0.02),
+            'mean_yaw_rate': np.exp(-(mean_error[:, 2] ** 2) / 0.03),
             'drift': np.linalg.norm(mean_error[:, :2], axis=1) + 0.3 * np.abs(mean_error[:, 2]),
             'contact': 1.0 - (sim.foot_contact == desired).mean(axis=1),
             'height': (sim.base_height - styles.body_height_m) ** 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from make_agent_ros.go2.constants import ACTION_SCALE, NOMINAL_JOINT_POS
+from make_agent_ros.simulation.model import WorldRanges
 from make_agent_ros.simulation.rollout import Logbook, RolloutLog
 from make_agent_ros.training.behaviour import BehaviourSet
 from make_agent_ros.training.env import EnvConfig, StyleEnv
@@ -37,6 +38,7 @@ def teacher_rollout(
     config = EnvConfig(
         envs=n * worlds,
         worlds=worlds,
+        ranges=WorldRanges(),
         seed=seed,
         episode_s=seconds + 1.0,
         command_period_s=seconds + 1.0,

@@ -21,6 +21,7 @@ from legged_gym.envs.base.legged_robot_config import LeggedRobotCfg, LeggedRobot
 from make_agent_ros.checking.trials import Trials
 from make_agent_ros.go2.constants import (
     ACTION_SCALE,
+    DRIVE_FRICTION_NM,
     JOINT_NAMES,
     NOMINAL_JOINT_POS,
     POLICY_DAMPING,
@@ -113,6 +114,10 @@ class CheckTask(LeggedRobot):
         self.kp, self.kd, self.previous_target = zeros, zeros.clone(), zeros.clone()
         limit = (TORQUE_LIMIT_NM * trials.strength)[:, self.from_package]
         self.limit = torch.as_tensor(limit, dtype=torch.float, device=self.device)
+        rotor = trials.rotor_factor[:, None] * np.tile(ARMATURE, 4)[self.from_package]
+        dry = trials.drive_friction[:, None] * DRIVE_FRICTION_NM[self.from_package]
+        self.rotor = torch.as_tensor(rotor, dtype=torch.float, device=self.device)
+        self.dry = torch.as_tensor(dry, dtype=torch.float, device=self.device)
         self.late = torch.zeros(self.num_envs, 1, dtype=torch.long, device=self.device)
 
     def step(self, actions):
@@ -127,7 +132,10 @@ class CheckTask(LeggedRobot):
         torque = self.kp * (wanted - self.dof_pos) - self.kd * self.dof_vel
         torque = torch.max(torch.min(torque, self.limit), -self.limit)
         self.motor_torque = torque
-        return torque - JOINT_DAMPING * self.dof_vel
+        # Dry friction, but no more than stops the rotor within this step: it must not drive.
+        stop = self.rotor / self.sim_params.dt * self.dof_vel
+        dry = torch.max(torch.min(stop, self.dry), -self.dry)
+        return torque - JOINT_DAMPING * self.dof_vel - dry
 
     def create_sim(self):
         self.up_axis_idx = 2
@@ -180,7 +188,8 @@ class CheckTask(LeggedRobot):
 
     def _process_dof_props(self, props, env_id):
         props = super()._process_dof_props(props, env_id)
-        props['armature'][:] = [ARMATURE[JOINT_NAMES.index(name) % 3] for name in self.dof_names]
+        rotors = [ARMATURE[JOINT_NAMES.index(name) % 3] for name in self.dof_names]
+        props['armature'][:] = float(self.trials.rotor_factor[env_id]) * np.array(rotors)
         props['stiffness'][:] = 0.0
         props['damping'][:] = 0.0
         props['friction'][:] = 0.0

@@ -6,7 +6,6 @@ are counted as they happen, so a long run needs no more memory than a short one.
 
 from __future__ import annotations
 
-import gc
 import math
 import sys
 import threading
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from make_agent_ros.control.realtime import prepare_helpers
+from make_agent_ros.control.realtime import prepare_process, prepare_thread
 from make_agent_ros.go2.layout import LOWCMD_SIZE, LOWSTATE_SIZE
 from make_agent_ros.go2.link import RawReader
 from make_agent_ros.go2.ticks import TickCounter
@@ -28,6 +27,8 @@ from make_agent_ros.nodes.bench.window import PERIOD_S, Window
 KEPT_S = 30.0
 TOPICS = {'rt/lowcmd': LOWCMD_SIZE, 'rt/lowstate': LOWSTATE_SIZE}
 WAIT_S = 0.2
+PRIORITY = 60
+"""Above the controller's loop."""
 
 
 class Listener:
@@ -36,7 +37,7 @@ class Listener:
     def __init__(self, topic: str, domain: int) -> None:
         self._reader = RawReader(topic, 'lo', domain, depth=500)
         self._size = TOPICS[topic]
-        self._kept: deque[tuple[float, bytes]] = deque(maxlen=int(KEPT_S / PERIOD_S))
+        self._kept: deque[tuple[float, float, bytes]] = deque(maxlen=int(KEPT_S / PERIOD_S))
         self._lock = threading.Lock()
         self._closed = False
         self.reset()
@@ -62,13 +63,14 @@ class Listener:
                 'lost': float(self._ticks.missing),
             }
 
-    def since(self, start_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return arrival times, shape (N,), and samples, uint8, shape (N, size)."""
+    def since(self, start_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return arrival and sending times, shape (N,), and samples, uint8, shape (N, size)."""
         with self._lock:
             kept = list(self._kept)
         kept = [item for item in kept if item[0] >= start_s]
-        data = np.frombuffer(b''.join(data for _, data in kept), dtype=np.uint8)
-        return np.array([time_s for time_s, _ in kept]), data.reshape(-1, self._size)
+        data = np.frombuffer(b''.join(data for _, _, data in kept), dtype=np.uint8)
+        times = np.array([times for *times, _ in kept]).reshape(-1, 2)
+        return times[:, 0], times[:, 1], data.reshape(-1, self._size)
 
     def close(self) -> None:
         """Stop listening; the thread ends before what it waits on goes."""
@@ -83,10 +85,10 @@ class Listener:
             now_s = time.monotonic()
             samples = self._reader.take()
             with self._lock:
-                for data, _, _ in samples:
-                    self._hear(now_s, data)
+                for data, sent_ns, _ in samples:
+                    self._hear(now_s, 1e-9 * sent_ns, data)
 
-    def _hear(self, now_s: float, data: bytes) -> None:
+    def _hear(self, now_s: float, sent_s: float, data: bytes) -> None:
         if len(data) != self._size:
             self.malformed += 1
             return
@@ -94,7 +96,7 @@ class Listener:
             self._gap_s_max = max(self._gap_s_max, now_s - self._last_s)
         self.count += 1
         self._last_s = now_s
-        self._kept.append((now_s, data))
+        self._kept.append((now_s, sent_s, data))
         self._ticks.see(data)
 
 
@@ -129,10 +131,10 @@ class Tap:
     def window(self, order: str) -> dict[str, str]:
         """Write what arrived since a moment: `START_S FILE`."""
         start, path = order.split(' ', 1)
-        command_s, commands = self._commands.since(float(start))
-        state_s, states = self._states.since(float(start))
+        command_s, sent_s, commands = self._commands.since(float(start))
+        state_s, _, states = self._states.since(float(start))
         end_s = time.monotonic()
-        window = Window(float(start), end_s, command_s, commands, state_s, states)
+        window = Window(float(start), end_s, command_s, sent_s, commands, state_s, states)
         window.save(Path(path))
         return {'path': path}
 
@@ -144,11 +146,10 @@ class Tap:
 
 def main() -> None:
     """Listen on the DDS domain given as the first argument."""
-    # What it measures are milliseconds: it must not wait for programs that have time.
-    prepare_helpers(2)
+    # An instrument must not wait for what it measures: all its threads inherit this.
+    prepare_thread(PRIORITY)
     tap = Tap(int(sys.argv[1]))
-    gc.collect()
-    gc.freeze()
+    prepare_process()
     serve(tap.words())
     tap.close()
 

@@ -36,7 +36,10 @@ class Trial:
     from_order_ms: float
     """The same from when the fault was ordered."""
     gap_ms: float
-    """Longest pause in LowCmd after that; before it when there was none."""
+    """Longest pause in LowCmd after that, as heard; from the order on when there was none."""
+    sent_gap_ms: float
+    """The same by the time stamps that the samples carry: without what the kernel of a machine
+    that is robot, controller and instrument at once adds between two processes."""
     mode: str
     fault: str
     verdict: str
@@ -65,11 +68,13 @@ def judge(case: Case, window: Window, ordered_s: float, looks: Sequence[Look]) -
     gap_ms = 1e3 * window.gap_s_max(gap_from_s, until_s)
     driven_again = not math.isnan(damped_s) and window.active_after(damped_s) > 0
     right = _right(case, last, not math.isnan(damped_s), driven_again, not math.isnan(sign_s))
-    in_time = gap_ms <= TWO_PERIODS_MS and not reaction_ms > case.limit_ms
+    sent_gap_ms = 1e3 * window.sent_gap_s_max(gap_from_s, until_s)
+    in_time = sent_gap_ms <= TWO_PERIODS_MS and not reaction_ms > case.limit_ms
     return Trial(
         reaction_ms=reaction_ms,
         from_order_ms=1e3 * (acted_s - ordered_s),
         gap_ms=gap_ms,
+        sent_gap_ms=sent_gap_ms,
         mode=last.mode,
         fault=fault,
         verdict=WRONG if not right else OK if in_time else LATE,
@@ -101,6 +106,7 @@ def summarise(case: Case, trials: Sequence[Trial]) -> Figures:
         'from_order_ms_max': order_max,
         'limit_ms': case.limit_ms,
         'gap_ms_max': max(trial.gap_ms for trial in trials),
+        'sent_gap_ms_max': max(trial.sent_gap_ms for trial in trials),
         'state': _said({_state(trial) for trial in trials}),
         'fault': _said({trial.fault for trial in trials if trial.fault}),
         'runs': float(len(trials)),

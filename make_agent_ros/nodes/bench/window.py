@@ -37,6 +37,9 @@ class Window:
     end_s: float
     command_s: np.ndarray
     """Arrival of each LowCmd, shape (N,)."""
+    sent_s: np.ndarray
+    """When the writer's DDS sent each LowCmd, its own clock, s, shape (N,): tells a command that
+    was sent late from one that the network or this instrument kept."""
     commands: np.ndarray
     """CDR bytes of each LowCmd, uint8, shape (N, 812)."""
     state_s: np.ndarray
@@ -108,6 +111,17 @@ class Window:
             times = np.append(times, max(until_s, times[-1]))
         return float(np.diff(times).max()) if len(times) > 1 else 0.0
 
+    def sent_gap_s_max(self, after_s: float, until_s: float | None = None) -> float:
+        """Return `gap_s_max` between LowCmds as they were sent; the pause that is still open when
+        the window ends is told by arrival."""
+        if not len(self.command_s):
+            return math.inf
+        first = max(int(np.searchsorted(self.command_s, after_s, 'right')) - 1, 0)
+        pauses = np.diff(self.sent_s[first:])
+        if until_s is not None:
+            pauses = np.append(pauses, max(until_s - float(self.command_s[-1]), 0.0))
+        return float(pauses.max()) if len(pauses) else 0.0
+
     def stale_s_max(self) -> float:
         """Return how long an active LowCmd stood at most without a newer one after it."""
         if not self.active.any():
@@ -144,7 +158,7 @@ class Window:
         return _first(times[:-1], pauses & (times[1:] >= after_s))
 
 
-_FIELDS = ('start_s', 'end_s', 'command_s', 'commands', 'state_s', 'states')
+_FIELDS = ('start_s', 'end_s', 'command_s', 'sent_s', 'commands', 'state_s', 'states')
 
 
 def _first(times: np.ndarray, mask: np.ndarray) -> float:

@@ -110,7 +110,20 @@ def test_no_verdict_is_ok_beyond_the_limit(after_s, expect):
     trial = judge(case(expect), reacting(round(after_s, 3)), ORDER_S, [DAMPED])
     if trial.verdict == OK:
         assert trial.reaction_ms <= 54.0
-        assert trial.gap_ms <= 4.0 + 1e-6
+        assert trial.sent_gap_ms <= 4.0 + 1e-6
+
+
+def test_a_command_heard_late_is_told_but_the_controller_is_not_blamed_for_it():
+    commands = every(0.0, 0.15, HOLD, PERIOD_S) + every(0.15, 0.5, DAMP, PERIOD_S)
+    trial = judge(case(Expect.DAMP), window(commands, end_s=0.5, heard_late_s=0.0019),
+                  ORDER_S, [DAMPED])  # fmt: skip
+    assert trial.verdict == OK
+    assert trial.gap_ms == pytest.approx(3.9, abs=0.1)
+    assert trial.sent_gap_ms == pytest.approx(2.0, abs=0.1)
+    late = [item for item in commands if not 0.2 < item[0] < 0.21]
+    trial = judge(case(Expect.DAMP), window(late, end_s=0.5), ORDER_S, [DAMPED])
+    assert trial.verdict == LATE
+    assert trial.sent_gap_ms == pytest.approx(10.0, abs=2.1)
 
 
 def test_figures_of_a_case_are_flat_and_the_worst_verdict_counts():

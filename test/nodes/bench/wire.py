@@ -28,11 +28,15 @@ def window(
     states: Sequence[tuple[float, RobotState]] = (),
     end_s: float = 1.0,
     start_s: float = 0.0,
+    heard_late_s: float = 0.0,
 ) -> Window:
+    """A wire on which every second LowCmd was heard so much later than it was sent."""
+    sent_s = np.array([time_s for time_s, _ in commands])
     return Window(
         start_s,
         end_s,
-        np.array([time_s for time_s, _ in commands]),
+        sent_s + heard_late_s * (np.arange(len(sent_s)) % 2),
+        1.7e9 + sent_s,
         rows([encode_lowcmd(command) for _, command in commands], 812),
         np.array([time_s for time_s, _ in states]),
         rows([encode_lowstate(state) for _, state in states], 1180),
