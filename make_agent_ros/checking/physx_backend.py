@@ -186,7 +186,7 @@ class _Robot:
         dry = float(trials.drive_friction[index]) * DRIVE_FRICTION_NM[self._from_package]
         for joint, rotor, limit in zip(self.body.active_joints, rotors, dry, strict=True):
             joint.set_armature([rotor])
-            # PhysX's own joint friction is a share of the load; a brake with a limit is dry friction
+            # PhysX's own joint friction is a share of the load; this brake is dry friction
             joint.set_drive_properties(0.0, BRAKE_DAMPING if limit else 0.0, force_limit=limit)
             joint.set_drive_velocity_target(0.0)
             joint.set_friction(0.0)

@@ -26,6 +26,7 @@ def sweep(
     *,
     jobs: int | None = -1,
     progress: Callable[[int, Item], None] = lambda done, item: None,
+    keep: Callable[[Item, Result], None] = lambda item, result: None,
 ) -> list[Result]:
     """Apply `function` to each item and return the results in the items' order.
 
@@ -35,11 +36,14 @@ def sweep(
         jobs: at a time; -1 for one per core (of the cluster with Dask or Ray), 1 for none but
             this process, None for what `joblib.parallel_config` says.
         progress: called with the number of items done and the item that was just finished.
+        keep: called with every item and its result as they arrive, in this process: what it
+            writes is there when the rest is stopped.
     """
     if jobs == 1:
         results = []
         for done, item in enumerate(items, 1):
             results.append(function(item))
+            keep(item, results[-1])
             progress(done, item)
         return results
     from joblib import Parallel, delayed
@@ -49,6 +53,7 @@ def sweep(
     finished: Any = Parallel(n_jobs=jobs, batch_size=1, return_as='generator_unordered')(tasks)
     for index, result in finished:
         found[index] = result
+        keep(items[index], result)
         progress(len(found), items[index])
     return [found[index] for index in range(len(items))]
 

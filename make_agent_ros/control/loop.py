@@ -33,6 +33,10 @@ from make_agent_ros.go2.state import RobotState
 class Link(Protocol):
     """The robot as the loop sees it (`go2.link.RobotLink`)."""
 
+    @property
+    def missing(self) -> int:
+        """Samples that never came, since the link was opened."""
+
     def wait_state(self, timeout_s: float) -> RobotState | None:
         """Block for a sample newer than the last one returned; None after the timeout."""
 
@@ -243,6 +247,7 @@ class RealtimeLoop(threading.Thread):
         else:
             timing.latency.add(end_s - fresh.stamp_s)
             timing.seen.count(fresh.tick)
+            timing.missing = self._link.missing
         if walker.ran and walker.current is not None:
             timing.period_error.add(abs(walker.period_error_s))
             timing.inference.add(walker.current.inference_s)

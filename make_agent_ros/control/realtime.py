@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 SWITCH_INTERVAL_S = 0.0002
@@ -42,19 +43,22 @@ def prepare_process() -> list[str]:
 
 
 def prepare_helpers(priority: int) -> None:
-    """Let everything beside the loop run before other programs, below the loop itself.
+    """Let everything beside the loop run before other programs, just below the loop itself.
 
-    Call first, from the main thread: threads that are made later inherit it, those of DDS too.
-    A thread that holds the interpreter and is kept off the processor by other programs would keep
-    the loop waiting, whatever the loop's own priority: the interpreter's lock has no inheritance.
-    What is missing for this is told by `prepare_thread`.
+    Call from the main thread: the threads that are there get it, those of DDS too, and threads
+    that are made later inherit it. A thread that holds the interpreter, or a lock of DDS that the
+    holder of the interpreter waits for, and is kept off the processor by other programs keeps the
+    loop waiting, whatever the loop's own priority: these locks have no inheritance. What is
+    missing for this is told by `prepare_thread`.
 
     Args:
-        priority: that of the loop; 0 leaves the scheduler alone.
+        priority: that of the loop; 0 or 1 leaves the scheduler alone.
     """
-    if priority > 1:
+    if priority <= 1:
+        return
+    for thread in Path('/proc/self/task').iterdir():
         with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(priority - 1))
 
 
 @contextlib.contextmanager

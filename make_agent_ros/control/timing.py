@@ -31,14 +31,15 @@ class Ring:
         self.count = 0
         self.maximum = 0.0
 
-    def values(self) -> np.ndarray:
-        """Return a copy of what is kept, in no particular order."""
-        kept: np.ndarray = self._values[: min(self.count, len(self._values))].copy()
-        return kept
+    def values(self, last: int | None = None) -> np.ndarray:
+        """Return a copy of what is kept, or of the last so many, in no particular order."""
+        size = len(self._values)
+        count = min(self.count, size, size if last is None else last)
+        return np.take(self._values, np.arange(self.count - count, self.count), mode='wrap')
 
-    def percentile(self, *percents: float) -> list[float]:
-        """Return percentiles of what is kept; zeros when there is nothing."""
-        values = self.values()
+    def percentile(self, *percents: float, last: int | None = None) -> list[float]:
+        """Return percentiles of what is kept, or of the last so many; zeros without any."""
+        values = self.values(last)
         if len(values) == 0:
             return [0.0] * len(percents)
         return [float(v) for v in np.percentile(values, percents)]
@@ -64,6 +65,10 @@ class LoopTiming:
     """Commands that the link refused to send."""
     seen: TickCounter = field(default_factory=TickCounter)
     """The ticks of the samples that were answered; what it misses, the controller never saw."""
+    missing: int = 0
+    """Of the link: samples that never came, since it was opened."""
+    missing_before: int = 0
+    """The same when counting began."""
 
     @classmethod
     def new(cls, size: int = 1 << 15) -> LoopTiming:
@@ -76,9 +81,15 @@ class LoopTiming:
             ring.clear()
         self.overruns = self.misses = self.write_errors = 0
         self.seen = TickCounter()
+        self.missing_before = self.missing
 
-    def figures(self) -> dict[str, float]:
-        """Return the flat figures for diagnostics and benchmarks, microseconds and counts."""
+    def figures(self, last: int | None = None) -> dict[str, float]:
+        """Return the flat figures for diagnostics and benchmarks, microseconds and counts.
+
+        Args:
+            last: percentiles over so many values only. Over a full ring they keep the interpreter,
+                and with it the loop, for a millisecond.
+        """
         percents = {'p50': 50.0, 'p99': 99.0, 'p999': 99.9}
         rings = {
             'latency_us': self.latency,
@@ -89,13 +100,18 @@ class LoopTiming:
         result = {
             f'{name}_{label}': 1e6 * value
             for name, ring in rings.items()
-            for label, value in zip(percents, ring.percentile(*percents.values()), strict=True)
+            for label, value in zip(
+                percents, ring.percentile(*percents.values(), last=last), strict=True
+            )
         }
         # The worst case is that of the whole time, not only of what the ring still holds.
         result.update({f'{name}_max': 1e6 * ring.maximum for name, ring in rings.items()})
         result['overruns'] = float(self.overruns)
         result['misses'] = float(self.misses)
         result['write_errors'] = float(self.write_errors)
-        result['lost'] = float(self.seen.missing)
+        lost = self.missing - self.missing_before
+        result['lost'] = float(lost)
+        # They came, but a newer one was there when the loop looked.
+        result['skipped'] = float(max(self.seen.missing - lost, 0))
         result['ticks'] = float(self.interval.count)
         return result

@@ -19,6 +19,8 @@ from make_agent_ros.go2.state import RobotState
 _GYRO_VARIANCE = 0.02**2
 _ACC_VARIANCE = 0.1**2
 _ATTITUDE_VARIANCE = 0.01**2
+RECENT = 2000
+"""Ticks, 4 s, that the percentiles on /diagnostics are of."""
 
 
 def joint_state(state: RobotState, stamp: Time) -> JointState:
@@ -124,7 +126,7 @@ def _mode_status(status: Status | None, name: str, dry_run: bool) -> DiagnosticS
 
 
 def _timing_status(loop: RealtimeLoop, name: str) -> DiagnosticStatus:
-    figures = loop.timing.figures()
+    figures = loop.timing.figures(last=RECENT)
     late = figures['overruns'] / max(figures['ticks'], 1.0)
     result = DiagnosticStatus(name=f'{name}: timing', hardware_id='go2')
     result.level = DiagnosticStatus.WARN if late > 1e-3 else DiagnosticStatus.OK

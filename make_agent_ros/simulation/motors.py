@@ -17,9 +17,10 @@ DRIVING_TORQUE_RATIO = 20.2 / 23.4
 """Peak torque in the direction of motion over the peak against it (same source: Y1, Y2)."""
 
 AMBIENT_C = 30.0
-HEAT_RISE_C_PER_NM2 = 0.6
-"""Final rise of a motor's temperature per squared torque. Ours, chosen so that standing (about
-6 N m at the calves) stays under 60 deg C and a stalled motor passes 100 deg C within minutes."""
+HEAT_RISE_C_PER_NM2 = 0.25
+"""Final rise of a motor's temperature per squared torque. Ours, chosen so that a robot stands
+(about 6 N m at the calves) and trots (about 11 N m) for as long as its battery lasts, under 70
+deg C, and a stalled motor passes 100 deg C within two minutes."""
 HEAT_TIME_CONSTANT_S = 150.0
 
 BATTERY_WH = 236.8

@@ -45,10 +45,10 @@ class Split:
     """The split of `config/behaviours.yaml`."""
 
     seed: int = 7
-    training: int = 1000
+    training: int = 2000
     held_out: int = 100
-    corner: int = 40
-    gait_out: int = 40
+    corner: int = 100
+    gait_out: int = 100
     withheld: int = 120
     demonstration: int = 0
     corner_frequency_hz: float = 3.2

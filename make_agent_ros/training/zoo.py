@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from make_agent_ros.checking.sweep import sweep
 from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.go2.constants import ACTION_SCALE, JOINT_NAMES
 from make_agent_ros.go2.observation import POLICY_TERMS, TERM_SIZES
@@ -31,7 +32,7 @@ from make_agent_ros.training.behaviour import (
 )
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 from make_agent_ros.training.progress import Report
-from make_agent_ros.training.split import SIDES, Split
+from make_agent_ros.training.split import SIDES, Side, Split
 from make_agent_ros.training.teacher import Teacher
 
 POLICY_SHAPE = MlpShape(sum(TERM_SIZES[t] for t in POLICY_TERMS), (64, 64), len(JOINT_NAMES))
@@ -57,8 +58,15 @@ class ZooConfig:
     """Weight of the squared distance to the pretrained net."""
     bank: int = 384
     """Visited states kept per student, with the teacher's actions, for the action loss."""
+    jobs: int = 1
+    """Chunks at a time, in processes of their own through joblib; -1 for one per core. On other
+    machines, too, with another backend: see `checking.sweep`."""
     default_share: float = 0.35
     """Share of commands that are the behaviour's own velocity."""
+
+
+Chunk = tuple[Side, int, BehaviourSet]
+"""Side, index of its first behaviour there, and behaviours that are trained at once."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +306,10 @@ def build_zoo(
 
     Returns:
         The training side.
+
+    Raises:
+        FileNotFoundError: no teacher in `folder`.
+        ValueError: chunks on disk belong to another split.
     """
     teacher = Teacher.load(folder)
     parts = folder / 'zoo'
@@ -309,25 +321,41 @@ def build_zoo(
     if not base_path.exists():
         save_file({'base': pretrain(teacher, config, split.outside)}, base_path)
     base = load_file(base_path)['base']
-    jobs = [
-        (side, start, split.behaviours(side))
-        for side in SIDES
-        for start in range(0, len(split.behaviours(side)), config.chunk)
+    chunks = [
+        (side, start, behaviours[start : start + config.chunk])
+        for side, behaviours in ((side, split.behaviours(side)) for side in SIDES)
+        for start in range(0, len(behaviours), config.chunk)
     ]
-    for done, (side, start, behaviours) in enumerate(jobs):
-        path = parts / f'{side}_{start:05d}.safetensors'
-        if not path.exists():
-            rows = slice(start, start + config.chunk)
-            chunk = behaviours[rows]
-            seed = config.seed * 100_000 + start + 10_000 * SIDES.index(side)
-            distil(teacher, chunk, base, config, seed).save(path)
+
+    def path_of(chunk: Chunk) -> Path:
+        return parts / f'{chunk[0]}_{chunk[1]:05d}.safetensors'
+
+    def train(chunk: Chunk) -> Zoo:
+        side, start, behaviours = chunk
+        seed = config.seed * 100_000 + start + 10_000 * SIDES.index(side)
+        return distil(teacher, behaviours, base, config, seed)
+
+    def say(done: int, chunk: Chunk) -> None:
         if progress:
-            rate = (time.monotonic() - started) / (done + 1)
-            progress(done + 1, len(jobs), f'{side} {start}, {rate:.0f} s per {config.chunk}')
+            rate = (time.monotonic() - started) / done
+            there = len(chunks) - len(missing) + done
+            line = f'{chunk[0]} {chunk[1]}, {rate:.0f} s per {config.chunk}'
+            progress(there, len(chunks), line)
+
+    missing = [chunk for chunk in chunks if not path_of(chunk).exists()]
+    sweep(
+        train, missing, jobs=config.jobs, progress=say,
+        keep=lambda chunk, zoo: zoo.save(path_of(chunk)),
+    )  # fmt: skip
     zoos = {}
     for side in SIDES:
-        chunks = [Zoo.load(p) for p in sorted(parts.glob(f'{side}_*.safetensors'))]
-        zoos[side] = join(chunks)
+        zoos[side] = join([Zoo.load(path_of(c)) for c in chunks if c[0] == side])
+        drawn, found = split.behaviours(side).styles, zoos[side].behaviours.styles
+        if len(drawn) != len(found) or not np.allclose(drawn.vector(), found.vector(), atol=1e-4):
+            raise ValueError(
+                f'{parts} holds policies of another split ({side} differs); remove that folder, '
+                'or name another run with --folder'
+            )
         zoos[side].save(folder / f'zoo_{side}.safetensors')
     info = {
         'seconds': round(spent_s + time.monotonic() - started, 1),

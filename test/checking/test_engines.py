@@ -115,6 +115,28 @@ def test_payload_adds_its_mass(engine):
     np.testing.assert_allclose(engine(trials, 0.02).mass_kg - plain, trials.payload_kg, atol=1e-4)
 
 
+def bent_in_the_air(engine, **drives):
+    """How far the calves turn within 0.08 s when the motors pull with 1.5 N m at first."""
+    robots = engine(trials_of('drives', 1, **drives), 0.02)
+    robots.reset(NOMINAL_JOINT_POS[None], np.array([[0.0, 0.0, 3.0]]), np.eye(4)[:1])
+    robots.set_gains(np.full((1, 12), 5.0), np.full((1, 12), 0.05))
+    target = NOMINAL_JOINT_POS[None] + np.tile([0.0, 0.0, 0.3], 4)
+    for _ in range(4):
+        robots.step(target)
+    return float(np.abs(robots.observe().joint_pos - NOMINAL_JOINT_POS)[0, 2::3].min())
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+def test_dry_friction_holds_a_drive_and_a_heavy_rotor_starts_slowly(engine):
+    # 1.5 N m against 2 x 1.02 N m of friction; Menagerie has 1.02 N m of its own
+    usual = bent_in_the_air(engine, drive_friction=(0.0, 0.0), rotor_factor=(1.0, 1.0))
+    stuck = bent_in_the_air(engine, drive_friction=(2.0, 2.0), rotor_factor=(1.0, 1.0))
+    heavy = bent_in_the_air(engine, drive_friction=(0.0, 0.0), rotor_factor=(4.0, 4.0))
+    assert usual > 0.01
+    assert stuck < 0.3 * usual
+    assert heavy < 0.6 * usual
+
+
 @pytest.mark.parametrize('engine', ENGINES)
 def test_a_lying_robot_gets_up_and_stands(engine):
     log = walk(engine, standing_bundle(), trials_of('lying', 1, seconds=2.0))

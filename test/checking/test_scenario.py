@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -40,6 +42,16 @@ def test_drawn_numbers_stay_in_their_ranges_and_fill_them(config):
     assert trials.friction.max() < 1.25
     assert np.ptp(trials.friction) > 0.9
     assert np.all(trials.payload_kg == 0.0)
+
+
+def test_drives_that_vary_leave_the_rest_of_a_trial_as_it_was(config):
+    usual = config['payload']
+    stiff = replace(usual, drive_friction=(0.5, 1.5), rotor_factor=(1.0, 4.0))
+    one, other = (draw_trials(s, trial_seeds(1, 4), config.terrains) for s in (usual, stiff))
+    np.testing.assert_array_equal(one.payload_shift_m, other.payload_shift_m)
+    np.testing.assert_array_equal(one.strength, other.strength)
+    assert (one.drive_friction == 0.0).all()
+    assert len(np.unique(other.drive_friction)) == len(np.unique(other.rotor_factor)) == 4
 
 
 def test_one_joint_is_weak_and_only_one(config):

@@ -41,6 +41,7 @@ class MemoryLink:
         self.fail_writes = False
         self.broken = False
         self.tick = 0
+        self.missing = 0
         self._state: RobotState | None = None
         self._arrived = threading.Event()
         self._quit = threading.Event()
@@ -261,7 +262,17 @@ def test_samples_that_the_loop_never_saw_are_counted_by_their_ticks(loop, link):
     link.tick += 20
     counted = loop.timing.latency.count
     wait_until(lambda: loop.timing.latency.count > counted + 20)
-    assert loop.timing.figures()['lost'] >= 10
+    assert loop.timing.figures()['lost'] == 0
+    skipped = loop.timing.figures()['skipped']
+    assert skipped >= 10
+    link.missing = 4
+    counted = loop.timing.latency.count
+    wait_until(lambda: loop.timing.latency.count > counted + 5)
+    figures = loop.timing.figures()
+    assert figures['lost'] == 4
+    assert figures['skipped'] >= skipped - 4
+    loop.timing.clear()
+    assert loop.timing.figures()['lost'] == loop.timing.figures()['skipped'] == 0
 
 
 def test_the_worst_case_is_that_of_the_whole_time():
@@ -272,3 +283,13 @@ def test_the_worst_case_is_that_of_the_whole_time():
     assert ring.percentile(100) == [2.0]
     ring.clear()
     assert ring.maximum == 0.0
+
+
+@pytest.mark.parametrize('count', [3, 8, 11])
+def test_the_last_values_of_a_ring_are_the_last_ones_wherever_it_stands(count):
+    ring = Ring(size=8)
+    for value in range(count):
+        ring.add(float(value))
+    assert sorted(ring.values(last=3)) == [count - 3.0, count - 2.0, count - 1.0]
+    assert sorted(ring.values()) == [float(v) for v in range(max(count - 8, 0), count)]
+    assert ring.percentile(0.0, 100.0, last=2) == [count - 2.0, count - 1.0]

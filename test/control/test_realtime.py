@@ -48,3 +48,27 @@ def test_the_loops_priority_is_granted_or_its_lack_is_told_with_the_remedy():
         assert 'rtprio 40' in missing[0]
     else:
         assert policy == os.SCHED_FIFO
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+def test_threads_made_in_the_block_keep_its_priority_and_the_caller_gets_its_own_back():
+    def start():
+        before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+        with realtime.at_priority(30):
+            inside = in_thread(
+                lambda: (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority)
+            )
+        after = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+        return before, inside, after
+
+    before, inside, after = in_thread(start)
+    assert before == after
+    assert inside in ((os.SCHED_FIFO, 30), before)  # `before` where it is not permitted
+
+
+def test_without_a_priority_the_scheduler_is_left_alone():
+    def start():
+        with realtime.at_priority(0):
+            return os.sched_getscheduler(0)
+
+    assert in_thread(start) == in_thread(lambda: os.sched_getscheduler(0))

@@ -4,11 +4,16 @@ import mujoco
 import numpy as np
 import pytest
 
-from make_agent_ros.go2.constants import NOMINAL_JOINT_POS, POLICY_STIFFNESS
+from make_agent_ros.go2.constants import DRIVE_FRICTION_NM, NOMINAL_JOINT_POS, POLICY_STIFFNESS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy import Bundle, MlpShape
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise, rotate_inverse
-from make_agent_ros.simulation.model import WorldRanges, load_model, randomised_worlds
+from make_agent_ros.simulation.model import (
+    TRAINING_WORLDS,
+    WorldRanges,
+    load_model,
+    randomised_worlds,
+)
 from make_agent_ros.simulation.rollout import rollout
 
 SHAPE = MlpShape(47, (64, 64), 12)
@@ -83,6 +88,20 @@ def test_worlds_are_reproducible_and_within_their_ranges():
     for model, gain, payload in zip(a.models, a.gain_factor, a.payload_kg, strict=True):
         assert model.actuator_gainprm[0, 0] == pytest.approx(POLICY_STIFFNESS * gain)
         assert model.body_mass.sum() == pytest.approx(15.02 + payload, abs=0.01)
+
+
+def test_drives_vary_only_where_asked_and_leave_the_other_draws_alone():
+    usual, training = randomised_worlds(6, 4), randomised_worlds(6, 4, TRAINING_WORLDS)
+    np.testing.assert_array_equal(usual.payload_kg, training.payload_kg)
+    for plain, varied in zip(usual.models, training.models, strict=True):
+        np.testing.assert_array_equal(plain.body_ipos, varied.body_ipos)
+        assert not plain.dof_frictionloss.any()
+        share = varied.dof_frictionloss[6:] / DRIVE_FRICTION_NM
+        np.testing.assert_allclose(share, share[0])
+        assert 0.0 <= share[0] <= 1.3
+        factor = varied.dof_armature[6:] / plain.dof_armature[6:]
+        np.testing.assert_allclose(factor, factor[0])
+        assert 0.8 <= factor[0] <= 3.5
 
 
 def test_stiff_standing_policy_stands_and_its_log_has_the_promised_shapes():

@@ -74,6 +74,12 @@ def test_an_unknown_stage_is_refused_with_the_known_ones():
         main('students', [])
 
 
+def test_chunks_on_disk_that_belong_to_another_split_are_refused(crouching):
+    other = replace(SPLIT, seed=SPLIT.seed + 1)
+    with pytest.raises(ValueError, match=r'another split .training differs.; remove that folder'):
+        build_zoo(crouching, ZOO, other)
+
+
 def test_a_zoo_without_a_teacher_says_which_command_makes_one(tmp_path):
     with pytest.raises(FileNotFoundError, match='make-agent train teacher'):
         build_zoo(tmp_path, ZOO, SPLIT)

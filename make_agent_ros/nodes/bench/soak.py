@@ -179,6 +179,7 @@ def collect(walk: Walk) -> Figures:
         'lowstate_gap_ms_max': walk.tap.get('lowstate_gap_ms_max'),
         'lost_on_wire': walk.tap.get('lowstate_lost'),
         'lost_at_controller': walk.counted('lost'),
+        'skipped_by_controller': walk.counted('skipped'),
         'lost_at_recorder': _number(walk.recorder.get('dropped')),
         'overruns': walk.counted('overruns'),
         'ticks': walk.counted('ticks'),
@@ -207,8 +208,9 @@ def table(figures: Figures) -> Table:
         for where in ('on_wire', 'at_controller', 'at_recorder')
     )
     result = Table(
-        title=f'{text("seconds", "s")} of walking: {text("faults")} faults, samples lost {lost}; '
-        f'longest LowCmd gap {text("lowcmd_gap_ms_max", "ms")}'
+        title=f'{text("seconds", "s")} of walking: {text("faults")} faults, samples lost {lost}, '
+        f'{text("skipped_by_controller")} skipped by the controller for newer ones; longest '
+        f'LowCmd gap {text("lowcmd_gap_ms_max", "ms")}'
     )
     for heading in ('process', 'memory, MiB: start', 'end', 'per minute', 'share of a core'):
         result.add_column(heading, justify='left' if heading == 'process' else 'right')

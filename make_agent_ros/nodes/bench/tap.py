@@ -131,9 +131,10 @@ class Tap:
     def window(self, order: str) -> dict[str, str]:
         """Write what arrived since a moment: `START_S FILE`."""
         start, path = order.split(' ', 1)
+        # Before the copies are made, which takes milliseconds: the pause until then is no pause.
+        end_s = time.monotonic()
         command_s, sent_s, commands = self._commands.since(float(start))
         state_s, _, states = self._states.since(float(start))
-        end_s = time.monotonic()
         window = Window(float(start), end_s, command_s, sent_s, commands, state_s, states)
         window.save(Path(path))
         return {'path': path}

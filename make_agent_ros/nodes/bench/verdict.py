@@ -38,8 +38,8 @@ class Trial:
     gap_ms: float
     """Longest pause in LowCmd after that, as heard; from the order on when there was none."""
     sent_gap_ms: float
-    """The same by the time stamps that the samples carry: without what the kernel of a machine
-    that is robot, controller and instrument at once adds between two processes."""
+    """The same by the time stamps that the samples carry: tells who was late, the controller or
+    the way to the instrument."""
     mode: str
     fault: str
     verdict: str
@@ -68,13 +68,12 @@ def judge(case: Case, window: Window, ordered_s: float, looks: Sequence[Look]) -
     gap_ms = 1e3 * window.gap_s_max(gap_from_s, until_s)
     driven_again = not math.isnan(damped_s) and window.active_after(damped_s) > 0
     right = _right(case, last, not math.isnan(damped_s), driven_again, not math.isnan(sign_s))
-    sent_gap_ms = 1e3 * window.sent_gap_s_max(gap_from_s, until_s)
-    in_time = sent_gap_ms <= TWO_PERIODS_MS and not reaction_ms > case.limit_ms
+    in_time = gap_ms <= TWO_PERIODS_MS and not reaction_ms > case.limit_ms
     return Trial(
         reaction_ms=reaction_ms,
         from_order_ms=1e3 * (acted_s - ordered_s),
         gap_ms=gap_ms,
-        sent_gap_ms=sent_gap_ms,
+        sent_gap_ms=1e3 * window.sent_gap_s_max(gap_from_s, until_s),
         mode=last.mode,
         fault=fault,
         verdict=WRONG if not right else OK if in_time else LATE,

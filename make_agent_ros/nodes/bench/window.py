@@ -112,8 +112,10 @@ class Window:
         return float(np.diff(times).max()) if len(times) > 1 else 0.0
 
     def sent_gap_s_max(self, after_s: float, until_s: float | None = None) -> float:
-        """Return `gap_s_max` between LowCmds as they were sent; the pause that is still open when
-        the window ends is told by arrival."""
+        """Return `gap_s_max` between LowCmds as they were sent.
+
+        The pause that is still open at `until_s` is told by arrival.
+        """
         if not len(self.command_s):
             return math.inf
         first = max(int(np.searchsorted(self.command_s, after_s, 'right')) - 1, 0)
