@@ -160,7 +160,8 @@ def test_the_whole_runner_walks_the_same_way_on_another_physx(monkeypatch):
         shipped['slope'],
         trials=3, seconds=3.0, slope_deg=(3.0, 6.0), friction=(0.6, 1.2), payload_kg=(0.0, 3.0),
         payload_shift_m=(-0.04, 0.04), motor_strength=(0.8, 1.1), weak_joint=(0.5, 0.9),
-        latency_s=(0.004, 0.02), push_m_s=(0.3, 0.4), push_at_s=1.5,
+        latency_s=(0.004, 0.02), push_m_s=(0.3, 0.4), push_at_s=1.5, drive_friction=(0.4, 1.0),
+        rotor_factor=(1.5, 3.0),
     )  # fmt: skip
     rough = replace(shipped['steps'], trials=2, seconds=2.5, start='lying')
     config = replace(shipped, scenarios=(hard, rough))
