@@ -134,6 +134,14 @@ class Generator(torch.nn.Module):
         model.load_state_dict(tensors)
         return model.eval()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the nets are; `to` moves them.
+
+        Noise is drawn on the CPU: a seed means one set of samples on every device, up to rounding.
+        """
+        return self.known.device
+
     # -- use ------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -145,10 +153,11 @@ class Generator(torch.nn.Module):
             leg odometry say, each weighted by its certainty.
         """
         prompts = [prompts] if isinstance(prompts, Trajectory) else list(prompts)
-        rows = [self.embedding(torch.from_numpy(trajectory_features(p))[None]) for p in prompts]
+        windows = [torch.from_numpy(trajectory_features(p)).to(self.device) for p in prompts]
+        rows = [self.embedding(window[None]) for window in windows]
         embedding = torch.cat([e for e, _ in rows]).mean(0)
         told = [
-            _agreed(net[0].numpy(), estimate_velocity(prompt))
+            _agreed(net[0].cpu().numpy(), estimate_velocity(prompt))
             for (_, net), prompt in zip(rows, prompts, strict=True)
         ]
         return embedding, np.clip(np.mean(told, axis=0), COMMAND_LOW, COMMAND_HIGH)
@@ -160,7 +169,9 @@ class Generator(torch.nn.Module):
         The threshold is the 99.5th percentile of what unseen windows of training behaviours
         have, measured against the other behaviours.
         """
-        embedding, _ = self.embed(prompts)
+        return self._novelty(self.embed(prompts)[0])
+
+    def _novelty(self, embedding: torch.Tensor) -> tuple[float, float]:
         distance = (self.known - embedding).square().mean(1).sqrt().min()
         return float(distance), float(self.novelty_threshold)
 
@@ -189,10 +200,10 @@ class Generator(torch.nn.Module):
         Raises:
             NovelPromptError: the prompt is too far, and `allow_novel` is off.
         """
-        distance, threshold = self.novelty(prompts)
+        embedding, velocity = self.embed(prompts)
+        distance, threshold = self._novelty(embedding)
         if distance > threshold and not allow_novel:
             raise NovelPromptError(distance, threshold)
-        embedding, velocity = self.embed(prompts)
         latent = self.flow.sample(
             embedding.expand(n, -1),
             steps=steps,
@@ -215,7 +226,7 @@ class Generator(torch.nn.Module):
         self, latent: torch.Tensor, velocity: np.ndarray, provenance: dict[str, Any]
     ) -> list[Bundle]:
         """Turn latents (n, L) into bundles that carry `velocity` as their default command."""
-        weights, frequency = self.codec.decode(latent)
+        weights, frequency = (part.cpu() for part in self.codec.decode(latent))
         frequency = frequency.clamp(*FREQUENCY_RANGE_HZ)
         template = Bundle(
             layers=self.shape.unflatten(weights[0].numpy()),

@@ -11,7 +11,7 @@ from importlib import import_module
 _BENCHES = {
     'teacher': ('teacher_bench', 'run_teacher_bench'),
     'prompts': ('prompt_bench', 'run_prompts'),
-    'generator': ('bench', 'run_generator'),
+    'generator': ('generator_bench', 'run_generator'),
     'quality': ('bench', 'run_quality'),
     'check': ('truth', 'run_check_bench'),
 }

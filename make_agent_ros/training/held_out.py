@@ -1,35 +1,44 @@
-"""What the benchmark of quality asks for: held-out behaviours, their policies and prompts."""
+"""What the benchmark of quality asks for: held-out behaviours and prompts that show them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, describe_gait
 from make_agent_ros.recording.trajectory import Trajectory
+from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import randomised_worlds
-from make_agent_ros.simulation.rollout import rollout
+from make_agent_ros.simulation.rollout import RolloutLog, rollout
+from make_agent_ros.training.behaviour import BehaviourSet
+from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
-from make_agent_ros.training.split import Side
+from make_agent_ros.training.split import Side, Split
+from make_agent_ros.training.teacher import Teacher
 from make_agent_ros.training.zoo import Zoo
 
-SPLITS: dict[str, Side] = {
+SIDE_OF: dict[str, Side] = {
     'interpolation': 'held_out',
     'corner': 'corner',
     'gait_out': 'gait_out',
 }
-"""Splits of the benchmark and the sides of the behaviour split that they ask for."""
+"""Splits whose prompts policies of the run show, and the sides of the behaviour split there."""
+SPLITS = (*SIDE_OF, 'foreign')
+"""All splits of the benchmark; see `training.foreign` for the last."""
+DEMONSTRATIONS = 4
+"""Worlds that a demonstrator may show its behaviour in: the first that it stays up in counts."""
 
 
 @dataclass(frozen=True)
 class QualityConfig:
     """Sizes of the benchmark."""
 
-    splits: tuple[str, ...] = tuple(SPLITS)
+    splits: tuple[str, ...] = SPLITS
     methods: tuple[str, ...] = ()
     """Only these; when empty the whole ladder. Names of `training.baselines` may be added, which
     are fitted to the training side first."""
@@ -44,37 +53,146 @@ class QualityConfig:
     seed: int = 1234
 
 
+@dataclass(frozen=True)
 class HeldOut:
-    """Held-out behaviours with their policies, prompts and the prompts' gaits."""
+    """n behaviours that nothing was trained on, and a prompt of each."""
 
-    def __init__(self, folder: Path, config: QualityConfig, side: Side = 'held_out') -> None:
-        """Record one prompt per held-out behaviour that its own policy can walk.
+    behaviours: BehaviourSet
+    """Their true styles, and the velocities they are shown at."""
+    commands: np.ndarray
+    """What whoever walks them was told, or how fast it truly walked where it was told otherwise:
+    vx, vy m/s, wz rad/s, (n, 3)."""
+    prompts: list[Trajectory]
+    """At 50 Hz, of equal length, with noise of the sensors."""
+    gait: Gait
+    """Read off the prompts, (n,)."""
+    tried: int
+    """Behaviours that were walked to get n prompts: those whose robot fell are no prompts."""
+    bundles: tuple[Bundle, ...] = ()
+    """The policies that show them, n or none: a script and the teacher are no such policies."""
+    weights: np.ndarray | None = None
+    """Of these policies, (n, 8012)."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the benchmark is run from: a training run, or what the package ships."""
+
+    split: Split
+    folder: Path
+    """With the teacher, and with the zoos where there are any."""
+    training: Zoo | None = None
+    """Policies that the generator was trained on; None where they are not shipped."""
+
+    @classmethod
+    def of_run(cls, folder: Path, split: Split) -> Material:
+        """Take a training run.
+
+        Raises:
+            FileNotFoundError: it has no zoo; the message names the command that makes one.
+        """
+        return cls(split, folder, Zoo.load(folder / 'zoo_training.safetensors'))
+
+    @classmethod
+    def shipped(cls, split: Split) -> Material:
+        """Take what the package ships: the teacher walks the held-out styles itself."""
+        return cls(split, resource_path('models/teacher'))
+
+    def held_out(
+        self, name: str, config: QualityConfig, progress: Callable[[float], None]
+    ) -> HeldOut:
+        """Record the prompts of a split.
 
         Args:
-            folder: of a training run with `zoo_<side>.safetensors`.
+            name: one of `SPLITS`.
             config: sizes.
-            side: of the behaviour split.
+            progress: called with the share done.
         """
-        zoo = Zoo.load(folder / f'zoo_{side}.safetensors')
-        n = min(config.prompts, len(zoo))
-        self.config = config
-        self.bundles = zoo.bundles(list(range(n)))
-        self.behaviours = zoo.behaviours[:n]
-        self.commands = self.behaviours.default_command
-        worlds = randomised_worlds(4, config.seed + 1)
-        log = rollout(
-            self.bundles, worlds, self.commands, SETTLE_S + config.prompt_s + 0.5,
-            seed=config.seed + 1,
-        )  # fmt: skip
-        # A demonstrator whose robot fell would be demonstrated again, in another world.
-        world = log.fell.argmin(axis=1)
-        self.prompts = [
-            prompt_from_log(log, i, int(world[i]), SETTLE_S, config.prompt_s, seed=config.seed)
-            for i in range(n)
-        ]
-        self.fell = log.fell.all(axis=1)
-        self.gait = gait_of(self.prompts)
-        self.zoo = zoo
+        if name == 'foreign':
+            from make_agent_ros.training.foreign import foreign_held_out
+
+            return foreign_held_out(config, self.split, progress)
+        if self.training is None:
+            behaviours = self.split.behaviours(SIDE_OF[name])
+            return shown_by_teacher(Teacher.load(self.folder), behaviours, config)
+        return shown_by_policies(self.folder / f'zoo_{SIDE_OF[name]}.safetensors', config)
+
+
+def shown_by_policies(path: Path, config: QualityConfig) -> HeldOut:
+    """Let the first policies of a zoo that stay up show their behaviours.
+
+    Args:
+        path: of a zoo that nothing was trained on.
+        config: sizes.
+
+    Raises:
+        FileNotFoundError: there is no zoo; the message names the command that makes one.
+    """
+    zoo = Zoo.load(path)
+    ids = np.arange(min(_enough(config.prompts), len(zoo)))
+    log = rollout(
+        zoo.bundles(ids),
+        randomised_worlds(DEMONSTRATIONS, config.seed + 1),
+        zoo.behaviours.default_command[ids],
+        _shown_s(config),
+        seed=config.seed + 1,
+    )
+    shown = _upright(log, config.prompts, path.name)
+    return _cut(log, shown, zoo.behaviours[shown], config, zoo.bundles(shown), zoo.weights[shown])
+
+
+def shown_by_teacher(teacher: Teacher, behaviours: BehaviourSet, config: QualityConfig) -> HeldOut:
+    """Let the teacher, told the styles, show the first behaviours in which it stays up."""
+    asked = behaviours[slice(_enough(config.prompts))]
+    log = teacher_rollout(teacher, asked, DEMONSTRATIONS, _shown_s(config), config.seed + 1)
+    shown = _upright(log, config.prompts, 'the teacher')
+    return _cut(log, shown, asked[shown], config)
+
+
+def _enough(prompts: int) -> int:
+    """Behaviours to try for so many prompts."""
+    return prompts + prompts // 5
+
+
+def _shown_s(config: QualityConfig) -> float:
+    # Half a second more: a robot that falls right after the prompt was falling in it.
+    return SETTLE_S + config.prompt_s + 0.5
+
+
+def _upright(log: RolloutLog, count: int, who: str) -> np.ndarray:
+    """Return the first `count` rows whose robot stays up in some world.
+
+    Raises:
+        ValueError: none does.
+    """
+    shown = np.flatnonzero(~log.fell.all(axis=1))[:count]
+    if not len(shown):
+        raise ValueError(
+            f'{who}: every robot falls within {log.joint_pos.shape[2] * log.control_dt_s:g} s, so '
+            'there is no prompt; train the teacher longer, then the zoo again'
+        )
+    return shown
+
+
+def _cut(
+    log: RolloutLog,
+    shown: np.ndarray,
+    behaviours: BehaviourSet,
+    config: QualityConfig,
+    bundles: Sequence[Bundle] = (),
+    weights: np.ndarray | None = None,
+) -> HeldOut:
+    """Cut a prompt out of each row's first world without a fall."""
+    world = log.fell.argmin(axis=1)
+    prompts = [
+        prompt_from_log(log, int(i), int(world[i]), SETTLE_S, config.prompt_s, seed=config.seed)
+        for i in shown
+    ]
+    tried = len(log.fell) if len(shown) < config.prompts else int(shown[-1]) + 1
+    return HeldOut(
+        behaviours, behaviours.default_command, prompts, gait_of(prompts), tried, tuple(bundles),
+        weights,
+    )  # fmt: skip
 
 
 def gait_of(prompts: Sequence[Trajectory]) -> Gait:

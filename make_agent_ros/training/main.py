@@ -15,15 +15,17 @@ from safetensors.numpy import load_file, save_file
 
 from make_agent_ros.policy.bundle import save
 from make_agent_ros.recording.familiar import WALKS_FILE
+from make_agent_ros.training.add import run_add
 from make_agent_ros.training.behaviour import GAITS, gait_distances
 from make_agent_ros.training.familiar import FamiliarConfig, train_familiar
+from make_agent_ros.training.fine_tuning import AddConfig
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import TeacherConfig, train_teacher
 from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo, join
 
-STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'ship')
+STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'ship', 'add')
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,18 @@ class ShipStage(Run):
     """Receives `generator/`, `teacher/`, `demonstration.onnx` and one policy per named gait."""
 
 
-_TYPES: dict[str, type[Run]] = {
+@dataclass(frozen=True)
+class AddStage:
+    """Teach a generator the behaviours of given policies, whoever trained them."""
+
+    policies: tyro.conf.Positional[tuple[Path, ...]]
+    """Policies (.onnx), each of a behaviour of its own."""
+    folder: Path = Path('runs/added')
+    """Run whose generator learns; where it has none, the shipped one learns and is put there."""
+    config: AddConfig = field(default_factory=AddConfig)
+
+
+_TYPES: dict[str, type[Run | AddStage]] = {
     'teacher': TeacherStage,
     'zoo': ZooStage,
     'familiar': FamiliarStage,
@@ -95,6 +108,7 @@ _TYPES: dict[str, type[Run]] = {
     'measured': MeasuredStage,
     'all': AllStages,
     'ship': ShipStage,
+    'add': AddStage,
 }
 
 
@@ -119,6 +133,8 @@ def main(stage: str, arguments: Sequence[str]) -> int:
         args=list(arguments),
         prog=f'make-agent train {stage}',
     )
+    if isinstance(options, AddStage):
+        return run_add(options.folder, options.policies, options.config)
     split = Split.load(options.split)
     if isinstance(options, TeacherStage | AllStages):
         with_progress(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,23 +12,66 @@ import torch
 from make_agent_ros.checking.ranking import rank
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.training.baselines import fit_once, make
+from make_agent_ros.training.baselines import NAMES, fit_once, make
 from make_agent_ros.training.generator import GeneratorConfig
-from make_agent_ros.training.held_out import HeldOut, QualityConfig
+from make_agent_ros.training.held_out import HeldOut, Material, QualityConfig
 from make_agent_ros.training.prompts import stored_prompts
-from make_agent_ros.training.zoo import Zoo
+
+TEACHER = 'teacher'
+"""The oracle: told the true style, it walks itself and makes no policy (`training.oracle`)."""
+OF_POLICY = ('demonstrator', 'codec')
+"""Methods that start from the held-out policy itself."""
+DIRECT = (*OF_POLICY, 'regression', 'first_sample')
+"""Methods of `Methods` that take no rollouts, in the order of the ladder."""
+NEAREST = ('nearest_embedding', 'nearest_style')
+"""Baselines that belong to the ladder: a training policy as it is."""
 
 
 class Methods:
     """Every way to a policy for each prompt of one split."""
 
     def __init__(
-        self, held_out: HeldOut, generator: Generator, training: Zoo, config: QualityConfig
+        self, held_out: HeldOut, generator: Generator, material: Material, config: QualityConfig
     ) -> None:
-        self.held_out, self.generator, self.training = held_out, generator, training
+        self.held_out, self.generator, self.material = held_out, generator, material
         self.config = config
         self.embedded = [generator.embed(prompt) for prompt in held_out.prompts]
         """Embedding and velocity of each prompt."""
+        n = config.candidates
+        self.ranked = (f'median_of_{n}', f'best_of_{n}')
+        """Names of the methods that choose among n samples."""
+        self._found: dict[str, list[Bundle]] = {}
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of all methods."""
+        return (TEACHER, *DIRECT, *NEAREST, *self.ranked, *(n for n in NAMES if n not in NEAREST))
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """Names of the methods of the ladder that there is material for."""
+        return tuple(
+            name for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked) if not self.missing(name)
+        )
+
+    def missing(self, name: str) -> str:
+        """Return what a method lacks on this split, or nothing."""
+        if name in OF_POLICY and not self.held_out.bundles:
+            return 'no policy of the run shows these prompts'
+        if name in NAMES and self.material.training is None:
+            return 'there is no training run'
+        return ''
+
+    def bundles(self, name: str, progress: Callable[[float], None]) -> list[Bundle]:
+        """Return the policy that a method makes from each prompt.
+
+        Args:
+            name: one of `known` but the teacher.
+            progress: called with the share done, by methods that take rollouts.
+        """
+        if name in self.ranked:
+            return self._chosen(progress)[name]
+        return list(getattr(self, name)() if name in DIRECT else self._baseline(name))
 
     def demonstrator(self) -> list[Bundle]:
         """The held-out policies themselves, at the velocity they were shown at."""
@@ -37,10 +80,12 @@ class Methods:
     @torch.no_grad()
     def codec(self) -> list[Bundle]:
         """The held-out policies, encoded and decoded: what the codec can say at best."""
-        zoo, codec, found = self.held_out.zoo, self.generator.codec, []
+        assert self.held_out.weights is not None
+        found = []
         for i, (_, velocity) in enumerate(self.embedded):
             frequency = torch.tensor([self.held_out.bundles[i].gait_frequency_hz])
-            latent = codec.encode(torch.from_numpy(zoo.weights[i : i + 1]), frequency)
+            weights = torch.from_numpy(self.held_out.weights[i : i + 1])
+            latent = self.generator.codec.encode(weights, frequency)
             found += self.generator.decode(latent, velocity, {})
         return found
 
@@ -53,19 +98,26 @@ class Methods:
             for e, velocity in self.embedded
         ]
 
-    def first_sample(self) -> list[Bundle]:
-        """The flow's first sample."""
+    @cached_property
+    def pools(self) -> list[list[Bundle]]:
+        """N samples of the flow for each prompt."""
         return [
-            self.generator.sample(prompt, 1, seed=i, allow_novel=True)[0]
+            self.generator.sample(prompt, self.config.candidates, seed=i, allow_novel=True)
             for i, prompt in enumerate(self.held_out.prompts)
         ]
 
-    def baseline(self, name: str, folder: Path) -> list[Bundle]:
-        """One of `training.baselines`, fitted to the training side once and kept in `folder`."""
+    def first_sample(self) -> list[Bundle]:
+        """The flow's first sample."""
+        return [pool[0] for pool in self.pools]
+
+    def _baseline(self, name: str) -> list[Bundle]:
+        """One of `training.baselines`, fitted to the training side once and kept in the run."""
+        folder, training = self.material.folder, self.material.training
+        assert training is not None
         usual = GeneratorConfig()
         method = make(name, embed=self._embed)
         prompts = stored_prompts(folder, 'training', usual.prompt_s, usual.seed, usual.takes)
-        fit_once(method, folder / 'baselines', self.training, prompts)
+        fit_once(method, folder / 'baselines', training, prompts)
         velocity = np.stack([v for _, v in self.embedded])
         style = self.held_out.behaviours.styles.vector()
         return method.bundles(self.held_out.prompts, velocity, self.config.seed, style)
@@ -74,23 +126,18 @@ class Methods:
     def _embed(self, windows: np.ndarray) -> np.ndarray:
         return self.generator.embedding(torch.from_numpy(windows))[0].numpy()
 
-    def ranked(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
+    def _chosen(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
         """Median and best of N samples, ranked by rollouts in other worlds."""
-        best, median = [], []
-        for i, prompt in enumerate(self.held_out.prompts):
-            pool = self.generator.sample(prompt, self.config.candidates, seed=i, allow_novel=True)
-            ranking = rank(pool, prompt, seed=i)
-            for chosen, into in (
-                (ranking.best, best),
-                (int(ranking.order[len(pool) // 2]), median),
+        if not self._found:
+            median, best = self.ranked
+            self._found = {median: [], best: []}
+            for i, (prompt, pool) in enumerate(
+                zip(self.held_out.prompts, self.pools, strict=True)
             ):
-                into.append(replace(pool[chosen], default_command=ranking.command[chosen]))
-            progress((i + 1) / len(self.held_out.prompts))
-        n = self.config.candidates
-        return {f'best_of_{n}': best, f'median_of_{n}': median}
-
-
-DIRECT = ('demonstrator', 'codec', 'regression', 'first_sample')
-"""Methods of `Methods` that take no rollouts, in the order of the ladder."""
-NEAREST = ('nearest_embedding', 'nearest_style')
-"""Baselines that belong to the ladder: a training policy as it is."""
+                ranking = rank(pool, prompt, seed=i)
+                middle = int(ranking.order[len(pool) // 2])
+                for name, k in ((median, middle), (best, ranking.best)):
+                    bundle = replace(pool[k], default_command=ranking.command[k])
+                    self._found[name].append(bundle)
+                progress((i + 1) / len(self.pools))
+        return self._found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from make_agent_ros.go2.constants import SIDE_SIGN
-from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.go2.state import RobotState, projected_gravity
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
 from make_agent_ros.simulation.model import WorldRanges, Worlds, randomised_worlds
 from make_agent_ros.simulation.rollout import Logbook
@@ -23,6 +23,37 @@ LEAN_GAIN, LEAN_RATE_GAIN, PITCH_GAIN, PITCH_RATE_GAIN = 1.2, 0.08, 2.0, 0.13
 of the whole space: most trots and paces, two bounds of three and few pronks stay up for 6 s."""
 STEP_GAIN_RAD = 0.55
 """Hip angle towards the side that the trunk leans to."""
+
+
+class Script:
+    """The controller of n robots: it sees their attitude and its rate, and knows the time."""
+
+    def __init__(
+        self, styles: Styles, command: np.ndarray, gain: np.ndarray | float = 1.0
+    ) -> None:
+        """Take what to walk.
+
+        Args:
+            styles: n styles, inside the behaviour space or not.
+            command: vx, vy m/s and wz rad/s, (n, 3).
+            gain: factor on all gains of the balance, (n,) or one.
+        """
+        self.styles, self.command = styles, command
+        self.gain = np.broadcast_to(gain, len(styles))[:, None]
+        self.cycles = np.zeros(len(styles))
+
+    def target(self, state: RobotState, dt_s: float, share: float = 1.0) -> np.ndarray:
+        """Return joint targets, rad, (n, 12), and go on by one control step.
+
+        Args:
+            state: of n robots.
+            dt_s: control period.
+            share: of the command, 0..1: from 0 on it starts a robot at rest.
+        """
+        target = reference_joint_pos(self.styles, self.cycles, share * self.command)
+        target += _balance(projected_gravity(state.quat_wxyz), state.base_ang_vel) * self.gain
+        self.cycles += self.styles.frequency_hz * dt_s
+        return target
 
 
 def scripted_walks(
@@ -49,19 +80,15 @@ def scripted_walks(
     sim = BatchSimulation(
         worlds or randomised_worlds(n, seed, ranges), np.arange(n), noise=SensorNoise(), seed=seed
     )
-    cycles = np.zeros(n)
-    pose = reference_joint_pos(styles, cycles, command)
+    script = Script(styles, command, gain)
+    pose = reference_joint_pos(styles, script.cycles, command)
     sim.reset(np.arange(n), pose, styles.body_height_m + 0.01, np.zeros(n))
     sim.qvel[:, :2] = command[:, :2]
     steps = round(seconds / sim.control_dt_s)
     logbook = Logbook(sim, steps)
     for _ in range(steps):
-        state = sim.observe()
-        target = reference_joint_pos(styles, cycles, command)
-        balance = _balance(projected_gravity(state.quat_wxyz), state.base_ang_vel)
-        target += balance * np.broadcast_to(gain, n)[:, None]
+        target = script.target(sim.observe(), sim.control_dt_s)
         sim.step(target)
-        cycles += styles.frequency_hz * sim.control_dt_s
         logbook.write(target, command, sim.fallen())
     return Walks.from_log(logbook.finish((n, 1)))
 

@@ -22,7 +22,11 @@ def run(tmp_path_factory):
 @pytest.fixture
 def crouching(run, tmp_path):
     """A run whose policies do not fall: barely trained students would."""
-    zoo = Zoo.load(run / 'zoo_training.safetensors')
-    weights = 1e-3 * np.random.default_rng(0).standard_normal(zoo.weights.shape)
-    replace(zoo, weights=weights.astype(np.float32)).save(tmp_path / 'zoo_training.safetensors')
+    for side in ('training', 'held_out', 'corner', 'gait_out'):
+        name = f'zoo_{side}.safetensors'
+        zoo = Zoo.load(run / name)
+        weights = 1e-3 * np.random.default_rng(0).standard_normal(zoo.weights.shape)
+        replace(zoo, weights=weights.astype(np.float32)).save(tmp_path / name)
+    for name in ('teacher.safetensors', 'teacher.json'):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
     return tmp_path

@@ -150,7 +150,7 @@ def time_sampling(
     """Time the sampling of n policies from one prompt, with random weights.
 
     Args:
-        config: sizes; the released ones when omitted.
+        config: sizes; the released ones when omitted. All nets go to its `device`.
         n: policies.
         repeats: timed runs, after one to warm up.
 
@@ -158,12 +158,12 @@ def time_sampling(
         Median seconds from a window of 4 s to flat weights, and the parameters of the U-Net.
     """
     config = config or OfficialConfig()
-    net = Official(config).net
-    net.unet.to(config.device)
+    net = Official(config).net.to(config.device)
     window = torch.zeros(1, config.window, CHANNELS)
     spent = []
     for i in range(repeats + 1):
         started = time.perf_counter()
-        net.sample(net.condition(window).repeat(n, 1), torch.Generator().manual_seed(i))
+        condition = net.condition(window.to(config.device)).repeat(n, 1)
+        net.sample(condition, torch.Generator().manual_seed(i)).cpu()  # waits for the device
         spent.append(time.perf_counter() - started)
     return float(np.median(spent[1:])), sum(p.numel() for p in net.unet.parameters())

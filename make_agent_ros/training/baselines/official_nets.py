@@ -212,5 +212,6 @@ class OfficialNet(nn.Module):
         device = next(self.unet.parameters()).device
         noise = torch.randn(len(condition), 2, self.config.latent, generator=generator)
         given = condition.to(device)
-        tokens = self.ddim.sample(lambda x, t: self.unet(x, t, given), noise.to(device)).cpu()
-        return self.autoencoder.decode(self.token_limits.back(tokens))
+        tokens = self.ddim.sample(lambda x, t: self.unet(x, t, given), noise.to(device))
+        tokens = self.token_limits.back(tokens.to(self.token_limits.gain.device))
+        return self.autoencoder.decode(tokens)

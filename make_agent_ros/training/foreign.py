@@ -1,0 +1,247 @@
+"""Prompts from outside: a controller that no policy here learned from, in other physics.
+
+The scripted controller (`training.scripted`, no network) walks styles that lie in no set of the
+split, in two worlds that nothing was trained in: a Go2 that other people modelled and measured
+(MuJoCo Menagerie), and PhysX. What stays up, moves, and passes the checks that every recording of
+a user passes, is a prompt. The script is no good at following what it is told, so style and
+velocity of a prompt are those that the simulator saw, not those that were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from make_agent_ros.checking.check import make_engine
+from make_agent_ros.checking.episode import FALL_HEIGHT_M, Engine
+from make_agent_ros.checking.metrics import heading_velocity
+from make_agent_ros.checking.scenario import Scenario, load_config
+from make_agent_ros.checking.trials import Trials, draw_trials, trial_seeds
+from make_agent_ros.generator.embedding import RATE_HZ
+from make_agent_ros.go2.constants import POLICY_DAMPING, POLICY_STIFFNESS
+from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.recording.doubts import examine
+from make_agent_ros.recording.familiar import shipped_walks
+from make_agent_ros.recording.gait import describe_gait
+from make_agent_ros.training.behaviour import (
+    DUTY_RANGE,
+    SWING_HEIGHT_RANGE_M,
+    BehaviourSet,
+    Styles,
+    feasible,
+    moving,
+    sample_default_commands,
+    sample_styles,
+)
+from make_agent_ros.training.held_out import HeldOut, QualityConfig, gait_of
+from make_agent_ros.training.prompts import SETTLE_S
+from make_agent_ros.training.reference import reference_joint_pos
+from make_agent_ros.training.scripted import Script
+from make_agent_ros.training.split import Split
+from make_agent_ros.training.walks import Walks
+
+ENGINES = ('menagerie', 'physx')
+"""Half of the prompts come from each."""
+OUTSIDE = Scenario(
+    'foreign',
+    'A scripted controller on level ground',
+    friction=(0.6, 1.25),
+    payload_kg=(-1.0, 2.0),
+    motor_strength=(0.9, 1.1),
+    latency_s=(0.0, 0.010),
+)
+"""What varies from walk to walk. The script falls on ice; a prompt is to show a style."""
+GAINS = (0.3, 0.55)
+"""Factors on the gains of the script's balance: no two robots have the same controller. With full
+gains more robots stay up, but many stagger: no steady gait."""
+START_S = 1.0
+"""Time in which the script takes up speed."""
+BATCH = 48
+"""Walks tried at once in one engine."""
+TRIES = 8
+"""Batches in which an engine has to give its share of the prompts."""
+STYLE_STREAM = 71
+"""Of the random numbers that styles are drawn from; the split's own sides are streams 0..4."""
+
+
+class ForeignError(RuntimeError):
+    """Too few scripted walks are prompts; the message says how many of how many are."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Walks of one engine that are worth showing, and how many were tried for them."""
+
+    walks: Walks
+    styles: Styles
+    """What they truly show."""
+    velocity: np.ndarray
+    """True mean vx, vy m/s and turn rate rad/s over the prompt, (n, 3)."""
+    tried: int
+
+
+def require_engines() -> None:
+    """Build one robot in each engine.
+
+    Raises:
+        BackendError: one is not installed; the message names the command of pip.
+    """
+    for name in ENGINES:
+        make_engine(name, _trials(1, 0), 1.0 / RATE_HZ)
+
+
+def foreign_styles(split: Split, n: int, draw: int) -> BehaviourSet:
+    """Draw styles that the split could have trained on but did not, reproducibly.
+
+    Args:
+        split: whose region outside the withheld ones is drawn from.
+        n: how many.
+        draw: number of the draw; another one gives other styles.
+    """
+    rng = np.random.default_rng([split.seed, STYLE_STREAM, draw])
+    styles = sample_styles(rng, n, allowed=split.outside)
+    return BehaviourSet(styles, feasible(sample_default_commands(rng, n), styles))
+
+
+def foreign_held_out(
+    config: QualityConfig, split: Split, progress: Callable[[float], None] = lambda share: None
+) -> HeldOut:
+    """Record the prompts of the split `foreign`, half of them in each engine.
+
+    Args:
+        config: sizes and seed.
+        split: of the behaviours.
+        progress: called with the share done.
+
+    Raises:
+        BackendError: Menagerie's model or SAPIEN is not installed.
+        ForeignError: too few walks are prompts.
+    """
+    shares = [config.prompts - config.prompts // 2, config.prompts // 2]
+    shown = []
+    for k, (engine, count) in enumerate(zip(ENGINES, shares, strict=True)):
+        if count:
+            shown.append(_show(engine, count, config, split))
+        progress((k + 1) / len(ENGINES))
+    walks = Walks.join([one.walks for one in shown])
+    prompts = walks.recordings(seed=config.seed)
+    velocity = np.concatenate([one.velocity for one in shown])
+    return HeldOut(
+        behaviours=BehaviourSet(Styles.join([one.styles for one in shown]), velocity),
+        commands=velocity,
+        prompts=prompts,
+        gait=gait_of(prompts),
+        tried=sum(one.tried for one in shown),
+    )
+
+
+def _show(engine: str, count: int, config: QualityConfig, split: Split) -> Shown:
+    """Try batches of walks in one engine until enough of them are prompts."""
+    found: list[Shown] = []
+    have = 0
+    for attempt in range(TRIES):
+        draw = ENGINES.index(engine) + len(ENGINES) * attempt
+        shown = _batch(engine, foreign_styles(split, BATCH, draw), config, draw)
+        found.append(shown)
+        have += len(shown.walks)
+        if have >= count:
+            # What comes after the last one that is needed was not asked for.
+            last = int(shown.walks.behaviour[count - have - 1])
+            return _joined(found, count, attempt * BATCH + last + 1)
+    raise ForeignError(
+        f'{have} of {TRIES * BATCH} scripted walks in {engine} are prompts, {count} are needed; '
+        'ask for fewer (--config.prompts)'
+    )
+
+
+def _joined(found: list[Shown], count: int, tried: int) -> Shown:
+    first = slice(0, count)
+    return Shown(
+        Walks.join([one.walks for one in found])[first],
+        Styles.join([one.styles for one in found])[first],
+        np.concatenate([one.velocity for one in found])[first],
+        tried,
+    )
+
+
+def _trials(n: int, seed: int) -> Trials:
+    return draw_trials(OUTSIDE, trial_seeds(seed, n), load_config().terrains)
+
+
+def _batch(engine: str, behaviours: BehaviourSet, config: QualityConfig, draw: int) -> Shown:
+    """Walk one batch; keep what is a prompt, less the time at the start."""
+    n, start_s = len(behaviours), START_S + SETTLE_S
+    rng = np.random.default_rng([config.seed, draw])
+    script = Script(behaviours.styles, behaviours.default_command, rng.uniform(*GAINS, n))
+    robots = make_engine(engine, _trials(n, 1000 + config.seed + draw), 1.0 / RATE_HZ)
+    # Half a second more: a robot that falls right after the prompt was falling in it.
+    walks = scripted_episode(robots, script, start_s + config.prompt_s + 0.5)
+    low = walks.base_position[..., 2].min(axis=1) < FALL_HEIGHT_M
+    walks = walks[~low].steady(start_s)
+    velocity = [walks.velocity(i, 0.0, config.prompt_s) for i in range(len(walks))]
+    prompts = _first(walks, config.prompt_s).recordings(seed=config.seed)
+    familiar = shipped_walks()
+    # A policy stands at a velocity that moves nothing; a prompt at such a one shows no style.
+    keep = [
+        i for i, prompt in enumerate(prompts)
+        if moving(velocity[i]) >= 1.0 and not examine(prompt, familiar).doubts
+    ]  # fmt: skip
+    walks = _first(walks[np.array(keep, dtype=int)], config.prompt_s)
+    styles = shown_styles(walks, behaviours.styles[walks.behaviour])
+    return Shown(walks, styles, np.array([velocity[i] for i in keep]).reshape(-1, 3), n)
+
+
+def _first(walks: Walks, seconds: float) -> Walks:
+    """Return the beginning of walks."""
+    rows = slice(round(seconds * RATE_HZ))
+    return Walks(walks.behaviour, *(getattr(walks, f.name)[:, rows] for f in fields(Walks)[1:]))
+
+
+def shown_styles(walks: Walks, asked: Styles) -> Styles:
+    """Return the styles that walks truly show, told by their joints and contacts.
+
+    Args:
+        walks: n walks.
+        asked: what their controller was told, for the axis that no gait describes.
+    """
+    gait = describe_gait(
+        walks.joint_pos, projected_gravity(walks.quat_wxyz), RATE_HZ, contact=walks.foot_contact
+    )
+    duty = gait.duty_factor.clip(*DUTY_RANGE)
+    mid_swing = (1.0 + duty) / 2.0  # the inverse of `Styles.gait`
+    offsets = (gait.phase_offset + mid_swing - mid_swing[:, :1]) % 1.0
+    swing = np.repeat(gait.swing_height_m.clip(*SWING_HEIGHT_RANGE_M)[:, None], 4, axis=1)
+    return Styles(
+        offsets, gait.frequency_hz, duty, gait.body_height_m, gait.pitch_rad,
+        asked.stance_width_m, swing,
+    )  # fmt: skip
+
+
+def scripted_episode(engine: Engine, script: Script, seconds: float) -> Walks:
+    """Walk the script's n robots from standing, with perfect sensors.
+
+    Args:
+        engine: holds n robots.
+        script: their controller.
+        seconds: duration.
+    """
+    n, dt = len(script.styles), engine.control_dt_s
+    pose = reference_joint_pos(script.styles, script.cycles, 0.0 * script.command)
+    position = np.zeros((n, 3))
+    position[:, 2] = script.styles.body_height_m + 0.01
+    engine.reset(pose, position, np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)))
+    engine.set_gains(np.full((n, 12), POLICY_STIFFNESS), np.full((n, 12), POLICY_DAMPING))
+    rows: list[tuple[np.ndarray, ...]] = []
+    for step in range(round(seconds / dt)):
+        engine.step(script.target(engine.observe(), dt, min(1.0, step * dt / START_S)))
+        state, truth = engine.observe(), engine.truth()
+        velocity = np.column_stack(
+            (heading_velocity(state.quat_wxyz, truth.lin_vel_w), state.base_ang_vel[:, 2])
+        )
+        rows.append(
+            (state.quat_wxyz, state.base_ang_vel, state.joint_pos, state.joint_vel,
+             truth.joint_torque, velocity, truth.position_w, truth.foot_contact)
+        )  # fmt: skip
+    return Walks(np.arange(n), *(np.stack(column, axis=1) for column in zip(*rows, strict=True)))

@@ -1,0 +1,177 @@
+"""What the generator is trained on, and what it is trained to do.
+
+Data: the weights of a zoo, the states that its policies visited, and windows of their walks.
+Losses: actions of decoded weights on these states, and on perturbed ones; for the flow, flow
+matching with the same action loss on the data point that it implies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from make_agent_ros.generator.codec import mlp_forward
+from make_agent_ros.generator.embedding import info_nce
+from make_agent_ros.generator.model import Generator
+from make_agent_ros.training.prompts import PromptData
+from make_agent_ros.training.zoo import Zoo
+
+Parts = dict[str, torch.Tensor]
+"""Terms of a loss by name, each ()."""
+CODEC_TERMS = {
+    'codec action': 1.0, 'prompt action': 1.0, 'latent': 0.1, 'size': 1e-3, 'frequency': 5.0,
+    'weights': 0.05, 'style': 0.3, 'velocity': 1.0, 'contrast': 0.05,
+}  # fmt: skip
+"""Weights of the terms of `codec_loss`."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What `make-agent train generator` takes."""
+
+    seed: int = 5
+    sides: tuple[str, ...] = ('training', 'withheld')
+    """Sides of the split that train: the benchmark's generator does without `withheld`."""
+    latent: int = 48
+    embedding: int = 96
+    codec_updates: int = 4000
+    flow_updates: int = 5000
+    batch: int = 96
+    """Behaviours per update of stage 1."""
+    states: int = 64
+    """States per behaviour and update."""
+    prompt_s: float = 8.0
+    """Steady walking recorded per take."""
+    takes: int = 3
+    """Recordings per behaviour, each in another world at another velocity."""
+    windows: tuple[int, int] = (50, 250)
+    """Shortest and longest training window, samples at 50 Hz."""
+    learning_rate: float = 1e-3
+    perturbation: float = 0.1
+    """Standard deviation of the perturbation of states, observation units."""
+    latent_noise: float = 0.05
+    log_every: int = 100
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the message says what is missing."""
+
+
+class TrainingData:
+    """The zoo and its prompts as tensors, with batches drawn reproducibly."""
+
+    def __init__(self, zoo: Zoo, prompts: PromptData, config: GeneratorConfig) -> None:
+        self.config = config
+        self.rng = np.random.default_rng([config.seed, 31])
+        self.generator = torch.Generator().manual_seed(config.seed)
+        walked = np.flatnonzero(prompts.valid.any(axis=1))
+        if not len(walked):
+            raise TrainingError(
+                f'none of the {len(zoo)} policies of the zoo walked for {config.prompt_s:g} s; '
+                'train the teacher longer, then the zoo again'
+            )
+        self.usable = walked
+        self.prompts = prompts
+        self.weights = torch.from_numpy(zoo.weights)
+        self.frequency = torch.from_numpy(zoo.behaviours.styles.frequency_hz).float()
+        self.style = torch.from_numpy(zoo.behaviours.styles.vector())
+        self.obs = torch.from_numpy(zoo.bank_obs)
+        self.action = torch.from_numpy(zoo.bank_action)
+
+    def draw(self, count: int) -> np.ndarray:
+        """Return ids of behaviours."""
+        return self.rng.choice(self.usable, count, replace=count > len(self.usable))
+
+    def windows(self, ids: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return one window of each behaviour and its mean velocity, (B, T, 30), (B, 3)."""
+        prompts = self.prompts
+        length = int(self.rng.integers(*self.config.windows, endpoint=True))
+        chance = self.rng.random((len(ids), prompts.valid.shape[1])) * prompts.valid[ids]
+        take = chance.argmax(axis=1)
+        start = self.rng.integers(0, prompts.features.shape[2] - length + 1, len(ids))
+        rows = start[:, None] + np.arange(length)
+        window = prompts.features[ids[:, None], take[:, None], rows].astype(np.float32)
+        velocity = prompts.velocity[ids[:, None], take[:, None], rows].astype(np.float32)
+        # Noise of the sensors: gyro, tilt, joint angles, joint velocities in channel units.
+        width = np.repeat([0.08, 0.09, 0.02, 0.15], [3, 3, 12, 12]).astype(np.float32)
+        level = self.rng.uniform(0.0, 1.5, (len(ids), 1, 1)).astype(np.float32)
+        window += level * width * self.rng.uniform(-1, 1, window.shape).astype(np.float32)
+        return torch.from_numpy(window), torch.from_numpy(velocity.mean(axis=1))
+
+    def states(self, ids: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return visited states, the teacher's actions there, and the states perturbed."""
+        rows = torch.from_numpy(
+            self.rng.integers(0, self.obs.shape[1], (len(ids), self.config.states))
+        )
+        index = torch.from_numpy(ids)[:, None]
+        obs = self.obs[index, rows].float()
+        noise = torch.randn(obs.shape, generator=self.generator)
+        return obs, self.action[index, rows].float(), obs + self.config.perturbation * noise
+
+
+def action_loss(
+    model: Generator,
+    decoded: torch.Tensor,
+    true: torch.Tensor,
+    states: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """Mean squared action error of decoded weights against teacher and own policy, ()."""
+    obs, label, perturbed = states
+    with torch.no_grad():
+        own = mlp_forward(model.shape, true, perturbed)
+    both = mlp_forward(model.shape, decoded, torch.cat((obs, perturbed), dim=1))
+    visited, elsewhere = both.split(obs.shape[1], dim=1)
+    return (visited - label).square().mean() + 0.5 * (elsewhere - own).square().mean()
+
+
+def codec_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Parts]:
+    """Return the loss of codec, embedding, heads and the embedding -> latent map, and its terms.
+
+    A policy's weights must come back from their own latent, and from the latent that a window of
+    its walk predicts.
+    """
+    ids = data.draw(data.config.batch)
+    true, states = data.weights[ids], data.states(ids)
+    window_a, velocity_a = data.windows(ids)
+    window_b, _ = data.windows(ids)
+    e_a, v_a = model.embedding(window_a)
+    e_b, _ = model.embedding(window_b)
+    z_w = model.codec.encode(true, data.frequency[ids])
+    noise = torch.randn(z_w.shape, generator=data.generator)
+    z_p = model.to_latent(e_a)
+    decoded_w, f_w = model.codec.decode(z_w + data.config.latent_noise * noise)
+    decoded_p, f_p = model.codec.decode(z_p)
+    log_f = data.frequency[ids].log()
+    parts = {
+        'codec action': action_loss(model, decoded_w, true, states),
+        'prompt action': action_loss(model, decoded_p, true, states),
+        'latent': (z_w - z_p).square().mean(),
+        'size': z_w.square().mean(),
+        'frequency': (f_w.log() - log_f).square().mean() + (f_p.log() - log_f).square().mean(),
+        'weights': ((decoded_w - true) / model.codec.scale).square().mean(),
+        'style': (model.embedding.style(e_a) - data.style[ids]).square().mean(),
+        'velocity': (v_a - velocity_a).square().mean(),
+        'contrast': info_nce(e_a, e_b),
+    }
+    return sum(CODEC_TERMS[k] * v for k, v in parts.items()), parts  # type: ignore[return-value]
+
+
+def flow_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Parts]:
+    """Return the loss of the flow on latents given embeddings, and its terms.
+
+    Embedding and codec get no gradient.
+    """
+    ids = data.draw(2 * data.config.batch)
+    with torch.no_grad():
+        embedding, _ = model.embedding(data.windows(ids)[0])
+        latent = model.codec.encode(data.weights[ids], data.frequency[ids])
+    matching, implied = model.flow.loss(latent, embedding, generator=data.generator)
+    few = ids[: data.config.batch]
+    decoded, _ = model.codec.decode(implied[: data.config.batch])
+    parts = {
+        'flow': matching,
+        'flow action': action_loss(model, decoded, data.weights[few], data.states(few)),
+    }
+    return parts['flow'] + 0.5 * parts['flow action'], parts
