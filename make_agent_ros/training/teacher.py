@@ -31,14 +31,14 @@ NOMINAL_START = 0.2
 class TeacherConfig:
     """What `make-agent train teacher` takes."""
 
-    iterations: int = 2500
+    iterations: int = 1600
     """PPO iterations of 24 steps in every environment."""
     envs: int = 512
     seed: int = 1
     steps: int = 24
     checkpoint_every: int = 25
     """Iterations between checkpoints; a run that was stopped goes on from the last."""
-    std: tuple[float, float] = (0.35, 0.18)
+    std: tuple[float, float] = (0.35, 0.22)
     """Largest standard deviation of exploration until the assist ends, and at the end. Left to
     itself it grows, and the teacher learns to survive its own noise in place of a clean gait; at
     0.1 the teacher no longer learns what to do beside its path, and students fall there."""
