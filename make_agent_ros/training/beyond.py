@@ -258,4 +258,4 @@ def nearest(rows: torch.Tensor, known: torch.Tensor, *, itself: bool = True) -> 
 
 def _rms(distance: torch.Tensor, size: int = POLICY_SHAPE.size) -> torch.Tensor:
     """Return Euclidean distances as root mean squares per weight."""
-    return distance / size**0.5
+    return torch.div(distance, size**0.5)

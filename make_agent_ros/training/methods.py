@@ -124,7 +124,7 @@ class Methods:
 
     @torch.no_grad()
     def _embed(self, windows: np.ndarray) -> np.ndarray:
-        return self.generator.embedding(torch.from_numpy(windows))[0].numpy()
+        return np.asarray(self.generator.embedding(torch.from_numpy(windows))[0])
 
     def _chosen(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
         """Median and best of N samples, ranked by rollouts in other worlds."""

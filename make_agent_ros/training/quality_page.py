@@ -15,7 +15,7 @@ from make_agent_ros.generator.model import Generator
 from make_agent_ros.training.bench import COLUMNS, cell, methods_of, missing_policies
 from make_agent_ros.training.held_out import Material, QualityConfig
 from make_agent_ros.training.ladder import RUNGS, lost_at
-from make_agent_ros.training.methods import DIRECT, TEACHER
+from make_agent_ros.training.methods import OF_POLICY, TEACHER
 from make_agent_ros.training.quality import GAIT_S, MOST, Limits
 
 TITLES = {
@@ -101,12 +101,12 @@ def quality_page(figures: Mapping[str, float], origin: Origin) -> str:
     return html_page(
         'Generated policies on behaviours that no training has seen',
         [
-            *(_split(figures, split) for split in splits),
+            *(_split(figures, split, splits[0]) for split in splits),
             _beyond(figures, splits),
             _definitions(figures),
             _origin(figures, origin),
         ],
-        lead=' '.join(headline(figures, split) for split in splits),
+        lead=headline(figures, splits[0]) if splits else '',
         facts={
             'prompts': ', '.join(f'{figures[f"prompts.{s}"]:.0f} {s}' for s in splits),
             'worlds per policy': f'{figures["worlds"]:.0f}',
@@ -129,13 +129,13 @@ def headline(figures: Mapping[str, float], split: str) -> str:
     """Return the result of a split in one sentence."""
     methods = methods_of(figures, split)
     ours = [m for m in methods if m.startswith('best_of_') or m == 'first_sample'][::-1]
-    rivals = [m for m in methods if m not in ours and m not in (*DIRECT, TEACHER)]
+    rivals = [m for m in methods if m not in ours and m not in (*OF_POLICY, TEACHER)]
     rivals = [m for m in rivals if not m.startswith('median_of_')]
     told = [f'{title_of(m)}: {_share(figures, "qualified", split, m)}' for m in ours]
     if rivals:
         best = max(rivals, key=lambda m: figures[f'qualified.{split}.{m}'])
         told.append(
-            f'the best of {len(rivals)} baselines ({title_of(best)}): '
+            f'the best of {len(rivals)} other ways ({title_of(best)}): '
             f'{_share(figures, "qualified", split, best)}'
         )
     if TEACHER in methods:
@@ -171,7 +171,8 @@ def reading(figures: Mapping[str, float], split: str) -> str:
     )
 
 
-def _split(figures: Mapping[str, float], split: str) -> Section:
+def _split(figures: Mapping[str, float], split: str, first: str) -> Section:
+    """Tell of one split; the headline of the first one is the page's."""
     methods = methods_of(figures, split)
     leads = any(f'lead.{split}.{m}' in figures for m in methods)
     best = next((m for m in methods if m.startswith('best_of_')), '')
@@ -185,16 +186,21 @@ def _split(figures: Mapping[str, float], split: str) -> Section:
         for row, method in zip(rows, methods, strict=True):
             row.append(_lead(figures, split, method))
     shown, tried = figures[f'prompts.{split}'], figures[f'prompts_tried.{split}']
-    notes = (
-        f'{tried:.0f} behaviours were walked for {shown:.0f} prompts; the others made none. '
+    notes = [
+        f'{tried:.0f} behaviours were walked for {shown:.0f} prompts.',
         f'{figures[f"prompts_novel.{split}"]:.0%} of the prompts are farther from training than '
-        'the generator accepts unasked; they count all the same. '
-        f'{missing_policies(figures, split).capitalize()}'
+        'the generator accepts unasked; they count all the same.',
+    ]
+    if missing := missing_policies(figures, split):
+        notes.append(f'{missing[0].upper()}{missing[1:]}.')
+    caption = (
+        'Share of prompts, with 95 % intervals. Blue: generated policies. Grey: what a teacher or '
+        'a policy of its own does, which a prompt does not hold. Red: other ways from the prompt.'
     )
-    plot = interval_plot(figures, split)
-    body = figure(plot, 'Share of prompts, with 95 % intervals.') + table(headers, rows)
-    body += paragraph(reading(figures, split)) + paragraph(notes)
-    return Section(SPLIT_TITLES.get(split, split), body, headline(figures, split))
+    body = figure(interval_plot(figures, split), caption) + table(headers, rows)
+    body += paragraph(reading(figures, split)) + paragraph(' '.join(notes))
+    lead = '' if split == first else headline(figures, split)
+    return Section(SPLIT_TITLES.get(split, split), body, lead)
 
 
 def _two_lines(text: str) -> Html:
@@ -239,7 +245,7 @@ def _colour(method: str) -> str:
     """Generated policies, what they could be at best, and their rivals."""
     if title_of(method).startswith('generated'):
         return POLICY_COLOUR
-    return PROMPT_COLOUR if method in (TEACHER, 'demonstrator', 'codec') else FELL_COLOUR
+    return PROMPT_COLOUR if method in (*OF_POLICY, TEACHER) else FELL_COLOUR
 
 
 def _beyond(figures: Mapping[str, float], splits: Iterable[str]) -> Section:

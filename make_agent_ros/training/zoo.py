@@ -17,7 +17,6 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from make_agent_ros.checking.sweep import sweep
-from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.go2.constants import ACTION_SCALE, JOINT_NAMES
 from make_agent_ros.go2.observation import POLICY_TERMS, TERM_SIZES
 from make_agent_ros.policy.bundle import Bundle
@@ -33,6 +32,7 @@ from make_agent_ros.training.behaviour import (
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.split import SIDES, Side, Split
+from make_agent_ros.training.stacked import StackedMlp, fit_stacked
 from make_agent_ros.training.teacher import Teacher
 
 POLICY_SHAPE = MlpShape(sum(TERM_SIZES[t] for t in POLICY_TERMS), (64, 64), len(JOINT_NAMES))
@@ -131,50 +131,6 @@ class Zoo:
         return cls(*(arrays[name] for name in names), behaviours)
 
 
-class StackedMlp(torch.nn.Module):
-    """Many MLPs of `POLICY_SHAPE` side by side, as batched matrix products."""
-
-    def __init__(self, weights: torch.Tensor) -> None:
-        """Take flat weights, shape (students, 8012)."""
-        super().__init__()
-        self.flat = torch.nn.Parameter(weights.clone())
-
-    def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        """Map (students, rows, 47) to (students, rows, 12)."""
-        return mlp_forward(POLICY_SHAPE, self.flat, obs)
-
-
-def _fit(
-    model: StackedMlp,
-    base: torch.Tensor | None,
-    obs: torch.Tensor,
-    action: torch.Tensor,
-    updates: int,
-    config: ZooConfig,
-    generator: torch.Generator,
-) -> float:
-    """Regress the teacher's actions; return the mean squared error of the last quarter."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=updates, pct_start=0.1
-    )
-    tail = []
-    for k in range(updates):
-        rows = torch.randint(obs.shape[1], (config.batch,), generator=generator)
-        error = model(obs[:, rows]) - action[:, rows]
-        # Summed over students, so that each one's gradient is its own.
-        loss = error.square().mean(dim=(1, 2)).sum()
-        if base is not None:
-            loss = loss + config.pull * (model.flat - base).square().sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if k >= 0.75 * updates:
-            tail.append(float(error.detach().square().mean()))
-    return float(np.mean(tail))
-
-
 def pretrain(teacher: Teacher, config: ZooConfig, allowed: Allowed | None = None) -> np.ndarray:
     """Clone the teacher over all styles into one net that knows none of them, (8012,).
 
@@ -203,9 +159,9 @@ def pretrain(teacher: Teacher, config: ZooConfig, allowed: Allowed | None = None
             )
         ]
     )
-    model = StackedMlp(first[None])
+    model = StackedMlp(POLICY_SHAPE, first[None])
     wide = ZooConfig(batch=2048, learning_rate=3e-3)
-    _fit(
+    fit_stacked(
         model,
         None,
         torch.from_numpy(np.concatenate(obs))[None],
@@ -245,7 +201,7 @@ def distil(
     )
     generator = torch.Generator().manual_seed(seed)
     anchor = torch.from_numpy(base)
-    model = StackedMlp(anchor.repeat(n, 1))
+    model = StackedMlp(POLICY_SHAPE, anchor.repeat(n, 1))
     obs, action = [], []
     for round_index in range(config.rounds):
         for _ in range(config.steps_per_round):
@@ -261,7 +217,7 @@ def distil(
                 applied = out.numpy().reshape(n * per, -1).astype(np.float64)
             env.step(applied)
         last = round_index == config.rounds - 1
-        _fit(
+        fit_stacked(
             model,
             anchor,
             torch.from_numpy(np.concatenate(obs, axis=1)),

@@ -25,7 +25,10 @@ FEW = ('nominal', 'pushes', 'commands')
 @pytest.fixture(scope='module')
 def config():
     shipped = load_config()
-    short = tuple(replace(s, seconds=3.5, trials=4) for s in shipped.scenarios)
+    short = tuple(
+        replace(s, seconds=3.5, trials=4, push_at_s=min(s.push_at_s, 3.0))
+        for s in shipped.scenarios
+    )
     return replace(shipped, scenarios=short)
 
 

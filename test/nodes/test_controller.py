@@ -266,6 +266,8 @@ class TestWithSimulator:
         robot.poll(
             lambda: list((tmp_path / 'boxes').glob('*state_age.npz')) != [], 10.0, 'the black box'
         )
+        # silent for as long as DDS waits for a peer (2 s), the robot may have to be found again
+        robot.operator.wait_for('controller', lambda s: s['violated'] == [], 10.0, 'the cure')
         robot.call('reset')
         robot.wait_mode('DAMPING')
 

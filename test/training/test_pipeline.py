@@ -74,10 +74,10 @@ def test_an_unknown_stage_is_refused_with_the_known_ones():
         main('students', [])
 
 
-def test_chunks_on_disk_that_belong_to_another_split_are_refused(crouching):
+def test_chunks_on_disk_that_belong_to_another_split_are_refused(run):
     other = replace(SPLIT, seed=SPLIT.seed + 1)
     with pytest.raises(ValueError, match=r'another split .training differs.; remove that folder'):
-        build_zoo(crouching, ZOO, other)
+        build_zoo(run, ZOO, other)
 
 
 def test_a_zoo_without_a_teacher_says_which_command_makes_one(tmp_path):

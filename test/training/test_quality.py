@@ -16,6 +16,7 @@ from make_agent_ros.training.generator import train_generator
 from make_agent_ros.training.held_out import SIDE_OF, HeldOut, Material, QualityConfig
 from make_agent_ros.training.ladder import bench_quality, lost_at, paired
 from make_agent_ros.training.oracle import teacher_rollout
+from make_agent_ros.training.quality import clustered_share
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import Teacher
 
@@ -167,3 +168,18 @@ def test_the_rung_where_quality_is_lost_is_the_first_that_drops_for_certain():
     assert figures['step.x.demonstrator'] == 0.0
     assert figures['step.x.codec'] == pytest.approx(-0.75)
     assert figures['lead.x.codec.low'] < 0.75 < figures['lead.x.codec.high']
+
+
+def test_walks_of_one_policy_count_as_fewer_than_as_many_independent_ones():
+    rng = np.random.default_rng(0)
+    independent = rng.random((50, 10)) < 0.8
+    alike = np.repeat(rng.random((50, 1)) < 0.8, 10, axis=1)
+    widths = []
+    for hits in (independent, alike):
+        share = clustered_share(hits, 'x')
+        assert share['x.low'] < share['x'] < share['x.high']
+        widths.append(share['x.high'] - share['x.low'])
+    assert widths[1] > 2.0 * widths[0]  # sqrt(10) where all walks of a policy end the same
+    whole = clustered_share(np.ones((50, 10), bool), 'x')
+    assert whole['x'] == whole['x.high'] == 1.0
+    assert whole['x.low'] == pytest.approx(50 / (50 + 1.96**2))  # Wilson's, of 50 prompts
