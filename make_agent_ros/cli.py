@@ -154,6 +154,9 @@ def generate(
     allow_novel: Annotated[
         bool, typer.Option(help='Go on with a prompt unlike anything seen in training.')
     ] = False,
+    model: Annotated[
+        Path | None, typer.Option(help='Folder of a generator instead of the shipped one.')
+    ] = None,
 ) -> None:
     """Generate a policy that moves like the robot in the bags; best of CANDIDATES by rollout."""
     from rich.console import Console
@@ -163,7 +166,7 @@ def generate(
 
     config = GeneratorConfig(
         bag=str(bags[0]), candidates=candidates, prompt_s=prompt_s, seed=seed,
-        allow_novel=allow_novel,
+        allow_novel=allow_novel, model=str(model or ''),
     )  # fmt: skip
     with Console(stderr=True).status('generating') as status:
         generated = generate_best(config, status.update, bags[1:])
@@ -253,7 +256,7 @@ PASS_ON = {
 def train(
     context: typer.Context,
     stage: Annotated[
-        str, typer.Argument(help='teacher, zoo, familiar, generator, measured, all, ship.')
+        str, typer.Argument(help='teacher, zoo, familiar, generator, measured, all, ship, add.')
     ] = '',
 ) -> None:
     """Train a stage; what it takes: make-agent train STAGE --help."""

@@ -2,7 +2,7 @@
 
 1. The policy is distilled into the space of weights that the generator speaks (`training.added`).
 2. The generator's own samples stand for what it knows (`training.rehearsal`).
-3. Codec, latent regression and flow are fitted to both (`training.fine_tuning`).
+3. Decoder, latent regression and flow are fitted to both (`training.fine_tuning`).
 4. Prompts of the new behaviour, and of old ones that were not rehearsed, are answered before and
    after. Where the old ones suffer beyond a margin, or the new one gains nothing, the generator is
    left as it was.
@@ -86,6 +86,8 @@ def add_policies(
     config = config or AddConfig()
     report = progress or (lambda done, total, text: None)
     updates = config.codec_updates + config.flow_updates
+    if not policies:
+        raise AddError('no policy to add; name one or more: make-agent train add POLICY.onnx')
     names, bundles = [path.name for path in policies], [read(path) for path in policies]
     source = folder / 'generator'
     source = source if source.exists() else resource_path('models/generator')
@@ -168,9 +170,10 @@ def _with_earlier(folder: Path, fresh: Lesson) -> Lesson:
     arrays = load_file(folder / ADDED_PROMPTS)
     prompts = PromptData(*(arrays[f.name] for f in fields(PromptData)))
     if prompts.features.shape[1:] != fresh.prompts.features.shape[1:]:
+        has, gives = prompts.features.shape[1:3], fresh.prompts.features.shape[1:3]
         raise AddError(
-            f'{folder / ADDED_PROMPTS} has walks of shape {prompts.features.shape[1:]}, these '
-            f'have {fresh.prompts.features.shape[1:]}; add with the prompt_s and takes of before'
+            f'{folder / ADDED_PROMPTS} has {has[0]} walks of {has[1]} samples, this would add '
+            f'{gives[0]} of {gives[1]}; use the takes and prompt_s of before'
         )
     zoo = join([Zoo.load(folder / ADDED_ZOO), fresh.zoo])
     return Lesson(zoo, join_prompts([prompts, fresh.prompts]))

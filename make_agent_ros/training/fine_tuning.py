@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.training.baselines.fitting import FitConfig, fit
 from make_agent_ros.training.losses import (
+    CODEC_TERMS,
     GeneratorConfig,
-    Parts,
     TrainingData,
     codec_loss,
     flow_loss,
@@ -22,6 +22,8 @@ from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import PromptData, join_prompts
 from make_agent_ros.training.zoo import Zoo, ZooConfig, join
 
+LATENTS_PER_BEHAVIOUR = 4
+"""Drawn for each known behaviour, to hold on to."""
 KNOWN_STEPS = 200
 """Length of the windows whose embeddings count as known, samples at 50 Hz."""
 
@@ -37,15 +39,15 @@ class AddConfig:
     """Old behaviours that are trained on again."""
     watched: int = 32
     """Old behaviours that are only measured, beside the shipped examples."""
-    share: float = 0.25
-    """Of each batch that is new."""
+    share: float = 0.5
+    """Of each batch of walks that is new."""
     codec_updates: int = 400
-    flow_updates: int = 600
+    flow_updates: int = 900
     batch: int = 64
     """Behaviours per update of the codec; the flow takes twice as many."""
     states: int = 48
     """States per behaviour and update."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     prompt_s: float = 6.0
     """Steady walking per take."""
     takes: int = 3
@@ -104,13 +106,63 @@ class _Mixed(TrainingData):
         return np.concatenate(drawn)
 
 
+class _Anchor:
+    """What the generator says of all behaviours that it was trained on, without a walk.
+
+    Their embeddings are known, so latents and weights for them can be drawn: what is fitted must
+    go on saying the same.
+    """
+
+    def __init__(self, generator: Generator, data: TrainingData, old: int) -> None:
+        """Draw latents.
+
+        Args:
+            generator: as it was.
+            data: whose first `old` rows hold states that its policies visited.
+            old: number of these rows.
+        """
+        self.before, self.data, self.old = generator, data, old
+        self.embedding = generator.known.repeat_interleave(LATENTS_PER_BEHAVIOUR, dim=0)
+        self.latent = generator.flow.sample(self.embedding, generator=data.generator)
+
+    def _draw(self, high: int, count: int) -> torch.Tensor:
+        return torch.randint(high, (count,), generator=self.data.generator)
+
+    def codec_loss(self, model: Generator) -> torch.Tensor:
+        """Old latents mean the policies that they meant, old embeddings their latents, ()."""
+        data, batch = self.data, self.data.config.batch
+        ids = self._draw(len(self.latent), batch)
+        rows = self._draw(self.old, batch)[:, None]
+        obs = data.obs[rows, self._draw(data.obs.shape[1], data.config.states)].float()
+        noise = torch.randn(obs.shape, generator=data.generator)
+        obs = obs + data.config.perturbation * noise
+        with torch.no_grad():
+            weights, frequency = self.before.codec.decode(self.latent[ids])
+            action = mlp_forward(model.shape, weights, obs)
+            expected = self.before.to_latent(self.embedding[ids])
+        weights, now = model.codec.decode(self.latent[ids])
+        return (
+            (mlp_forward(model.shape, weights, obs) - action).square().mean()
+            + CODEC_TERMS['frequency'] * (now.log() - frequency.log()).square().mean()
+            + (model.to_latent(self.embedding[ids]) - expected).square().mean()
+        )
+
+    def flow_loss(self, model: Generator) -> torch.Tensor:
+        """Old embeddings have the latents that they had, ()."""
+        ids = self._draw(len(self.latent), 2 * self.data.config.batch)
+        matching, _ = model.flow.loss(
+            self.latent[ids], self.embedding[ids], generator=self.data.generator
+        )
+        return matching
+
+
 def fine_tune(
     generator: Generator, old: Lesson, new: Lesson, config: AddConfig, report: Report
 ) -> Generator:
     """Return a copy of the generator, fitted to both.
 
-    The embedding is left as it is: old prompts mean what they meant, and the embeddings of the
-    generator's training behaviours, with the threshold of novelty, stay valid.
+    Embedding and encoder are left as they are: old prompts and old latents mean what they meant,
+    and the embeddings of the training behaviours, with the threshold of novelty, stay valid.
 
     Args:
         generator: trained.
@@ -121,28 +173,27 @@ def fine_tune(
     """
     model = copy.deepcopy(generator).train()
     model.embedding.requires_grad_(False)
+    model.codec.encoder.requires_grad_(False)
     data = _Mixed(old, new, config)
-    total = config.codec_updates + config.flow_updates
-    codec = [*model.codec.parameters(), *model.to_latent.parameters()]
-    _fit(model, data, codec, codec_loss, config.codec_updates, config,
-         lambda k, _, text: report(k, total, text))  # fmt: skip
-    _fit(model, data, [*model.flow.parameters()], flow_loss, config.flow_updates, config,
-         lambda k, _, text: report(config.codec_updates + k, total, text))  # fmt: skip
-    model.embedding.requires_grad_(True)
-    return model.eval()
+    anchor = _Anchor(generator, data, len(old))
+    stages = (
+        (lambda: codec_loss(model, data)[0] + anchor.codec_loss(model), config.codec_updates,
+         [*model.codec.parameters(), *model.to_latent.parameters()], 'codec loss'),
+        (lambda: flow_loss(model, data)[0] + anchor.flow_loss(model), config.flow_updates,
+         [*model.flow.parameters()], 'flow loss'),
+    )  # fmt: skip
+    done, total = 0, config.codec_updates + config.flow_updates
+    for loss, updates, parameters, name in stages:
+        rate = FitConfig(updates, learning_rate=config.learning_rate, log_every=20)
+        trained = [p for p in parameters if p.requires_grad]
+        fit(trained, loss, rate, _after(done, total, report), name)
+        done += updates
+    return model.requires_grad_(True).eval()
 
 
-def _fit(
-    model: Generator,
-    data: TrainingData,
-    parameters: list[torch.nn.Parameter],
-    loss: Callable[[Generator, TrainingData], tuple[torch.Tensor, Parts]],
-    updates: int,
-    config: AddConfig,
-    report: Report,
-) -> None:
-    rate = FitConfig(updates, learning_rate=config.learning_rate, log_every=20)
-    fit(parameters, lambda: loss(model, data)[0], rate, report, loss.__name__.replace('_', ' '))
+def _after(done: int, total: int, report: Report) -> Report:
+    """Return the report of a stage that begins after `done` of `total` updates."""
+    return lambda k, _, text: report(done + k, total, text)
 
 
 @torch.no_grad()

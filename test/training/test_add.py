@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from make_agent_ros.generator import Generator
 from make_agent_ros.policy.bundle import load, save
@@ -56,11 +57,25 @@ def test_a_run_receives_the_generator_only_when_it_was_not_refused(tmp_path, mon
     learned, shipped = Generator.load(generator), Generator.load()
     assert learned.info['added'][-1]['policies'] == ['mine.onnx']
     assert learned.info['digest'] != shipped.info['digest']
+    # old prompts and old latents mean what they meant; what latents mean has changed
+    kept = (learned.embedding, learned.codec.encoder), (shipped.embedding, shipped.codec.encoder)
+    for mine, theirs in zip(*kept, strict=True):
+        for name, value in mine.state_dict().items():
+            torch.testing.assert_close(value, theirs.state_dict()[name], msg=name)
+    assert not torch.equal(learned.codec.residual.weight, shipped.codec.residual.weight)
+    assert len(learned.known) > len(shipped.known)
     # what was added before is learned again beside what follows
     again: Outcome = add_policies(tmp_path / 'run', [policy], CONFIG)
     assert again.figures['prompts.added'] == outcome.figures['prompts.added']
     assert len(Generator.load(generator).info['added']) == 2
     assert (tmp_path / 'run' / 'generator_before').exists()
+
+
+def test_nothing_to_add_and_a_policy_that_stands_are_sentences(tmp_path):
+    with pytest.raises(AddError, match=r'make-agent train add POLICY\.onnx'):
+        add_policies(tmp_path, [])
+    with pytest.raises(AddError, match='set default_command'):
+        require_addable('still.onnx', replace(load(TROT), default_command=np.zeros(3)))
 
 
 def _did(reproduced: float, falls: float, cost: float) -> Reproduction:
