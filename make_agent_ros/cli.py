@@ -149,6 +149,9 @@ def generate(
     ],
     out: Annotated[Path, typer.Option('-o', '--out', help='Bundle to write.')],
     candidates: Annotated[int, typer.Option(help='Policies to sample and rank.')] = 16,
+    refine: Annotated[
+        int, typer.Option(help='Rounds of search around the best candidates.', min=0, max=10)
+    ] = 0,
     prompt_s: Annotated[float, typer.Option(help='Length of the prompt, s.')] = 4.0,
     seed: Annotated[int, typer.Option(help='Seed of sampling and ranking.')] = 0,
     allow_novel: Annotated[
@@ -165,7 +168,7 @@ def generate(
     from make_agent_ros.policy import save
 
     config = GeneratorConfig(
-        bag=str(bags[0]), candidates=candidates, prompt_s=prompt_s, seed=seed,
+        bag=str(bags[0]), candidates=candidates, refine=refine, prompt_s=prompt_s, seed=seed,
         allow_novel=allow_novel, model=str(model or ''),
     )  # fmt: skip
     with Console(stderr=True).status('generating') as status:

@@ -15,7 +15,7 @@ from make_agent_ros.checking.scenes import BACKEND_TITLES, Backends
 from make_agent_ros.go2.constants import LEGS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.gait import Gait, describe_gait
-from make_agent_ros.recording.odometry import loaded_feet
+from make_agent_ros.recording.loads import loaded_feet
 from make_agent_ros.recording.trajectory import Trajectory
 
 SHOWN_S = 2.0
@@ -52,7 +52,8 @@ def gait_section(backends: Backends, prompt: Trajectory | None) -> Section:
         gaits['prompt'] = prompt_gait(prompt)
         diagrams = {**_prompt_contact(prompt, gaits['prompt'], rate), **diagrams}
     if len(poses) >= LEAST_S * rate:
-        gaits['policy'] = describe_gait(poses[:, 7:], projected_gravity(poses[:, 3:7]), rate)
+        gravity = projected_gravity(poses[:, 3:7])
+        gaits['policy'] = describe_gait(poses[:, 7:], gravity, rate, contact=contact)
     shown = {name: _from_touch_down(values, rate) for name, values in diagrams.items()}
     caption = 'Filled: foot on the ground. Both begin where the front left foot touches down.'
     body = figure(gait_diagram(shown, rate, seconds=SHOWN_S), caption)
@@ -62,8 +63,9 @@ def gait_section(backends: Backends, prompt: Trajectory | None) -> Section:
         Html(body + _style_table(gaits, backends, motion['scenario'])),
         'F front, R rear, then L left, R right.' + told + (
             '' if prompt is None else
-            ' The table measures prompt and policy by the same formulas, from joint angles and '
-            'IMU. Off by: median over the robots with its 95 % interval.'
+            ' The table measures prompt and policy by the same formulas, from joint angles, '
+            'IMU and what tells the feet that stand: leg torques, or contacts of the simulation. '
+            'Off by: median over the robots with its 95 % interval.'
         ),
     )  # fmt: skip
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE, velocity_rmse
-from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
+from make_agent_ros.recording.gait import Gait, gait_distance
+from make_agent_ros.recording.loads import gait_by_load, gait_of_trajectory
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
@@ -70,7 +70,7 @@ class Ranking:
 def prompt_gait(prompts: Trajectory | Sequence[Trajectory]) -> Gait:
     """Describe the gait that a prompt shows, or several of one style on average."""
     prompts = [prompts] if isinstance(prompts, Trajectory) else prompts
-    each = [describe_gait(p.joint_pos, projected_gravity(p.quat_wxyz), p.rate_hz) for p in prompts]
+    each = [gait_of_trajectory(p) for p in prompts]
     mean = {f.name: np.mean([getattr(g, f.name) for g in each], axis=0) for f in fields(Gait)}
     turns = np.exp(2j * np.pi * np.stack([g.phase_offset for g in each])).mean(axis=0)
     return Gait(**{**mean, 'phase_offset': np.angle(turns) / (2.0 * np.pi) % 1.0})
@@ -148,8 +148,11 @@ def candidate_figures(log: RolloutLog, wanted: Gait) -> dict[str, np.ndarray]:
     planar, yaw = velocity_rmse(
         log.planar_velocity, log.command, dt, steps_alive=log.steps_alive, skip_s=SETTLE_S
     )
-    gait = describe_gait(
-        log.joint_pos[:, :, skip:], projected_gravity(log.quat_wxyz[:, :, skip:]), 1.0 / dt
+    gait = gait_by_load(
+        log.joint_pos[:, :, skip:],
+        log.joint_torque[:, :, skip:],
+        log.quat_wxyz[:, :, skip:],
+        1.0 / dt,
     )
     stood = ~log.fell
     distance = gait_distance(gait, wanted)

@@ -18,7 +18,8 @@ from make_agent_ros.checking.trials import Trials, draw_trials, trial_seeds
 from make_agent_ros.go2.constants import JOINT_LOWER_RAD, JOINT_UPPER_RAD, TORQUE_LIMIT_NM
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
+from make_agent_ros.recording.gait import Gait, gait_distance
+from make_agent_ros.recording.loads import gait_by_load
 
 SCHEMA = 'make_agent_ros/check-backend/2'
 SETTLE_S = 1.0
@@ -64,8 +65,8 @@ def trial_figures(log: EpisodeLog, trials: Trials, wanted: Gait | None) -> dict[
         ),
         'action_roughness': metrics.action_roughness(log.target, mask),
     }
-    gait = describe_gait(
-        log.joint_pos[:, skip:], projected_gravity(log.quat_wxyz[:, skip:]), 1.0 / dt
+    gait = gait_by_load(
+        log.joint_pos[:, skip:], log.joint_torque[:, skip:], log.quat_wxyz[:, skip:], 1.0 / dt
     )
     for name in GAIT_FIELDS:
         figures[name] = np.where(log.fell, np.nan, getattr(gait, name))

@@ -9,7 +9,8 @@ import numpy as np
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.nodes.track import Track
-from make_agent_ros.recording import Gait, Trajectory, describe_gait, gait_distance
+from make_agent_ros.recording import Gait, Trajectory, gait_distance
+from make_agent_ros.recording.loads import gait_of_trajectory
 
 WINDOW_S = 0.5
 """Velocities are compared as means over this time, s: within a step they swing by design."""
@@ -38,8 +39,7 @@ class Measured:
 
 def gait_of(trajectory: Trajectory) -> Gait:
     """Describe the gait of a uniform trajectory."""
-    gravity = projected_gravity(trajectory.quat_wxyz)
-    return describe_gait(trajectory.joint_pos, gravity, trajectory.rate_hz)
+    return gait_of_trajectory(trajectory)
 
 
 def fell(track: Track) -> bool:

@@ -2,7 +2,8 @@
 
 Weights are taken as residuals from the net that all policies of the zoo started from, in units of
 each layer's spread over the zoo. Trained with an action loss through the decoded weights, so the
-latent keeps what moves the robot and drops the noise of each policy's training data.
+latent keeps what moves the robot and drops the noise of each policy's training data. The frequency
+of the gait clock is the latent's first value, as it is: whatever else a latent says, it is exact.
 """
 
 from __future__ import annotations
@@ -49,20 +50,37 @@ class WeightCodec(nn.Module):
         self.register_buffer('base', torch.zeros(shape.size))
         self.register_buffer('scale', torch.ones(shape.size))
         self.register_buffer('components', torch.zeros(width // 2, shape.size))
+        self.register_buffer('clock', torch.tensor([0.0, 1.0]))
+        """Mean and spread of the logarithm of the gait frequency over the zoo."""
         self.encoder = nn.Sequential(
-            nn.Linear(width // 2 + 1, width), nn.ELU(), nn.Linear(width, latent)
+            nn.Linear(width // 2 + 1, width), nn.ELU(), nn.Linear(width, latent - 1)
         )
         self.decoder = nn.Sequential(
             nn.Linear(latent, width), nn.ELU(), nn.Linear(width, width), nn.ELU()
         )
         self.residual = nn.Linear(width, shape.size)
-        self.log_frequency = nn.Linear(width, 1)
 
-    def set_statistics(self, base: torch.Tensor, weights: torch.Tensor) -> None:
-        """Take the base (W,), each layer's scale and the principal components of a zoo (n, W)."""
+    def set_statistics(
+        self,
+        base: torch.Tensor,
+        weights: torch.Tensor,
+        frequency_hz: torch.Tensor,
+        *,
+        per_layer: bool = True,
+    ) -> None:
+        """Take base, scales, principal components and clock of a zoo.
+
+        Args:
+            base: what all policies began as, (W,).
+            weights: of the zoo, (n, W).
+            frequency_hz: of their gait clocks, (n,).
+            per_layer: weights and biases of each layer have a scale of their own.
+        """
+        log = frequency_hz.log()
+        self.clock.copy_(torch.stack((log.mean(), log.std().clamp_min(1e-2))))
         residual = weights - base
-        scale = torch.ones_like(base)
-        for parts in self.shape.slices:
+        scale = torch.full_like(base, float(residual.square().mean().sqrt()))
+        for parts in self.shape.slices if per_layer else ():
             for part in parts:
                 scale[part] = residual[:, part].square().mean().sqrt()
         normalised = residual / scale
@@ -83,10 +101,11 @@ class WeightCodec(nn.Module):
     def encode(self, weights: torch.Tensor, frequency_hz: torch.Tensor) -> torch.Tensor:
         """Return latents, (P, L)."""
         projected = ((weights - self.base) / self.scale) @ self.components.T
-        return self.encoder(torch.cat((projected, frequency_hz.log()[:, None]), dim=-1))
+        clock = ((frequency_hz.log() - self.clock[0]) / self.clock[1])[:, None]
+        return torch.cat((clock, self.encoder(torch.cat((projected, clock), dim=-1))), dim=-1)
 
     def decode(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return flat weights (P, W) and gait frequencies in Hz (P,)."""
         hidden = self.decoder(latent)
         weights = self.base + self.scale * self.residual(hidden)
-        return weights, self.log_frequency(hidden)[:, 0].exp()
+        return weights, (self.clock[0] + self.clock[1] * latent[:, 0]).exp()

@@ -1,9 +1,10 @@
 """Conditional rectified flow in the latent space of the weight codec.
 
 Straight paths x_t = (1 - t) x_0 + t x_1 from noise x_0 to data x_1; the net predicts x_1 - x_0
-(arXiv 2209.03003, 2210.02747). Sampling integrates dx/dt with a few Heun steps; classifier-free
-guidance (2207.12598) is an option. It stands where Make-An-Agent has DDIM: same conditioning, a
-latent of 48 values instead of 2,048, and fewer steps.
+(arXiv 2209.03003, 2210.02747). Data are latents less what regression predicts from the prompt, so
+the net is left with what a prompt does not decide. Sampling integrates dx/dt with a few Heun
+steps; classifier-free guidance (2207.12598) is an option. It stands where Make-An-Agent has DDIM:
+same conditioning, a latent of 64 values instead of 2,048, and fewer steps.
 """
 
 from __future__ import annotations

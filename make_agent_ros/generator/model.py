@@ -4,7 +4,7 @@
 |-----------------------------------|-------------------------------------------|----------|
 | behaviour embedding e             | `BehaviourEmbedding(window)`              | (E,) 96  |
 | policy parameters theta           | flat weights of a 47-64-64-12 MLP         | (8012,)  |
-| latent z = encoder(theta)         | `WeightCodec.encode`                      | (L,) 48  |
+| latent z = encoder(theta)         | `WeightCodec.encode`                      | (L,) 64  |
 | decoder, theta = decoder(z)       | `WeightCodec.decode`                      | (8012,)  |
 | denoiser of z given e             | `LatentFlow`                              | (L,)     |
 """
@@ -30,7 +30,7 @@ from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 COMMAND_LOW, COMMAND_HIGH = (-0.6, -0.4, -1.0), (1.2, 0.4, 1.0)
 """Velocities that the policies are trained for; a prompt's own is clipped to them."""
 
@@ -74,6 +74,17 @@ class GeneratorSizes:
     flow_width: int = 256
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """Candidates before they are decoded."""
+
+    latent: torch.Tensor
+    """(n, L)."""
+    velocity: np.ndarray
+    """Read off the prompt: vx, vy m/s, wz rad/s, (3,)."""
+    provenance: dict[str, Any]
+
+
 class Generator(torch.nn.Module):
     """Embedding, codec and flow together, with the embeddings of the training behaviours."""
 
@@ -90,7 +101,7 @@ class Generator(torch.nn.Module):
             torch.nn.ELU(),
             torch.nn.Linear(256, sizes.latent),
         )
-        """Deterministic regression from embedding to latent: the flow's rival and teacher."""
+        """Regression from embedding to latent: what the flow's samples lie around."""
         self.flow = LatentFlow(sizes.latent, sizes.embedding, sizes.flow_width)
         self.register_buffer('known', torch.zeros(0, sizes.embedding))
         self.register_buffer('novelty_threshold', torch.tensor(torch.inf))
@@ -200,17 +211,51 @@ class Generator(torch.nn.Module):
         Raises:
             NovelPromptError: the prompt is too far, and `allow_novel` is off.
         """
+        return self.decode_proposal(
+            self.propose(
+                prompts,
+                n,
+                seed,
+                steps=steps,
+                guidance=guidance,
+                temperature=temperature,
+                allow_novel=allow_novel,
+            )
+        )
+
+    @torch.no_grad()
+    def propose(
+        self,
+        prompts: Trajectory | Sequence[Trajectory],
+        n: int = 16,
+        seed: int = 0,
+        *,
+        allow_novel: bool = False,
+        **options: Any,
+    ) -> Proposal:
+        """Draw `n` candidates as latents; `sample` decodes them. See there.
+
+        The first is the regression, which unranked is better than a sample (`bench quality`); the
+        others are samples of the flow around it, for ranking to choose from.
+
+        Args:
+            prompts: one 50 Hz trajectory, or several of one style.
+            n: number of candidates.
+            seed: of the noise.
+            allow_novel: as in `sample`.
+            options: of `LatentFlow.sample`.
+
+        Raises:
+            NovelPromptError: the prompt is too far, and `allow_novel` is off.
+        """
         embedding, velocity = self.embed(prompts)
         distance, threshold = self._novelty(embedding)
         if distance > threshold and not allow_novel:
             raise NovelPromptError(distance, threshold)
-        latent = self.flow.sample(
-            embedding.expand(n, -1),
-            steps=steps,
-            guidance=guidance,
-            temperature=temperature,
-            generator=torch.Generator().manual_seed(seed),
+        latent = self.latents(
+            embedding.expand(n, -1), generator=torch.Generator().manual_seed(seed), **options
         )
+        latent[0] = self.to_latent(embedding)
         first = prompts if isinstance(prompts, Trajectory) else prompts[0]
         provenance = {
             'prompt_sha256': first.digest(),
@@ -219,7 +264,26 @@ class Generator(torch.nn.Module):
             'seed': seed,
             'novelty': round(distance, 4),
         }
-        return self.decode(latent, velocity, provenance)
+        return Proposal(latent, velocity, provenance)
+
+    def decode_proposal(
+        self, proposal: Proposal, latent: np.ndarray | None = None
+    ) -> list[Bundle]:
+        """Turn a proposal, or other latents (n, L) for the same prompt, into bundles."""
+        chosen = proposal.latent
+        if latent is not None:
+            chosen = torch.from_numpy(latent).to(self.device)
+        return self.decode(chosen, proposal.velocity, proposal.provenance)
+
+    @torch.no_grad()
+    def latents(self, embedding: torch.Tensor, **options: Any) -> torch.Tensor:
+        """Draw one latent per embedding, (B, E) -> (B, L): regression plus a sample of the flow.
+
+        Args:
+            embedding: of prompts.
+            options: of `LatentFlow.sample`.
+        """
+        return self.to_latent(embedding) + self.flow.sample(embedding, **options)
 
     @torch.no_grad()
     def decode(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,13 @@ class GeneratorConfig:
         dynamic=True,
     )
     candidates: int = param(16, 'Policies that are sampled and ranked.', 1, 256, dynamic=True)
+    refine: int = param(
+        0,
+        'Rounds of search around the best candidates; each costs one more ranking.',
+        0,
+        10,
+        dynamic=True,
+    )
     prompt_s: float = param(
         4.0, 'Length of the prompt cut from the bag.', 1.0, 30.0, unit='s', dynamic=True
     )
@@ -103,7 +111,7 @@ def generate_best(
         GenerationError: no bag there, or the check was asked for and failed.
         NovelPromptError: a prompt unlike the training behaviours that was not allowed.
     """
-    from make_agent_ros.checking.ranking import rank
+    from make_agent_ros.checking.refining import refine
     from make_agent_ros.generator import Generator
     from make_agent_ros.recording.bag import read_bag
     from make_agent_ros.recording.doubts import examine, require_plausible
@@ -126,16 +134,23 @@ def generate_best(
     generator = Generator.load(model)
     distance, threshold = generator.novelty(prompts)
     clock.stage('sample')
-    bundles = generator.sample(
+    proposal = generator.propose(
         prompts, n=config.candidates, seed=config.seed, allow_novel=config.allow_novel
     )
     clock.stage('rank')
-    ranking = rank(bundles, prompts, config.seed)
-    best = bundles[ranking.best]
+    refined = refine(
+        partial(generator.decode_proposal, proposal),
+        proposal.latent.cpu().numpy(),
+        prompts,
+        config.seed,
+        config.refine,
+    )
+    bundles, ranking, best = refined.bundles, refined.ranking, refined.best
     provenance = {
         **best.provenance,
         'bag': ', '.join(path.name for path in bags),
         'candidates': len(bundles),
+        'refined': config.refine,
         'version': __version__,
     }
     # The command at which it moves as fast as the prompt did.

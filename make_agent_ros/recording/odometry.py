@@ -19,10 +19,9 @@ import numpy as np
 from make_agent_ros.go2.constants import FOOT_RADIUS_M
 from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
 from make_agent_ros.go2.state import projected_gravity
+from make_agent_ros.recording.loads import LOAD_N, foot_load
 from make_agent_ros.recording.trajectory import Trajectory
 
-LOAD_N = 25.0
-"""Upward force that tells a loaded foot: a sixth of the robot's weight."""
 FLOOR_STD = np.array([0.035, 0.012, 0.015])
 """Error that averaging does not remove (slip, compliance, gyroscope bias), m/s and rad/s."""
 SCATTER_SHARE = np.array([1.0, 0.5, 0.5])
@@ -134,42 +133,6 @@ def joint_rates(joint_pos: np.ndarray, rate_hz: float) -> np.ndarray:
     after = np.minimum(np.arange(steps) + reach, steps - 1)
     moved = joint_pos[..., after, :] - joint_pos[..., before, :]
     return np.asarray(moved * (rate_hz / (after - before))[:, None])
-
-
-def foot_load(
-    joint_pos: np.ndarray, joint_torque: np.ndarray, gravity_b: np.ndarray
-) -> np.ndarray:
-    """Upward force of the ground on each foot from static leg torques, N, shape (..., 4)."""
-    lead = joint_pos.shape[:-1]
-    jacobian = np.swapaxes(foot_jacobian(joint_pos), -1, -2)
-    # a stretched leg makes the Jacobian singular; a little damping keeps the force finite
-    normal = jacobian @ np.swapaxes(jacobian, -1, -2) + 1e-5 * np.eye(3)
-    torque = joint_torque.reshape(*lead, 4, 3, 1)
-    force = np.swapaxes(jacobian, -1, -2) @ np.linalg.solve(normal, torque)
-    # the foot pushes the ground along +force; the ground pushes back
-    return np.asarray((force[..., 0] * gravity_b[..., None, :]).sum(axis=-1))
-
-
-def loaded_feet(
-    joint_pos: np.ndarray, joint_torque: np.ndarray, gravity_b: np.ndarray
-) -> np.ndarray:
-    """Return which feet stand, by the load that the leg torques hold, bool, shape (..., 4)."""
-    return np.asarray(foot_load(joint_pos, joint_torque, gravity_b) > LOAD_N)
-
-
-def known_contact(
-    joint_pos: np.ndarray, joint_torque: np.ndarray, gravity_b: np.ndarray
-) -> np.ndarray | None:
-    """Return which feet stand, bool, (..., 4), where the torques tell; None where they do not.
-
-    Torques that are absent, or say that a foot always stands or never does, tell nothing.
-    """
-    if not joint_torque.any():
-        return None
-    loaded = loaded_feet(joint_pos, joint_torque, gravity_b)
-    share = loaded.mean(axis=-2)
-    told = (share > 0.05) & (share < 0.95)
-    return loaded if bool(told.all()) else None
 
 
 def _lowest_feet(joint_pos: np.ndarray, gravity_b: np.ndarray) -> np.ndarray:

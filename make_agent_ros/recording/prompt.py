@@ -9,7 +9,8 @@ import numpy as np
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance, level_feet
-from make_agent_ros.recording.odometry import base_velocity, known_contact
+from make_agent_ros.recording.loads import known_contact
+from make_agent_ros.recording.odometry import base_velocity
 from make_agent_ros.recording.resample import finite_rows, resample, split_at_gaps
 from make_agent_ros.recording.timebase import MAX_GAP_S
 from make_agent_ros.recording.trajectory import Trajectory

@@ -24,14 +24,13 @@ import torch
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE
 from make_agent_ros.checking.ranking import WORST
 from make_agent_ros.generator.model import Generator
-from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
-from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
+from make_agent_ros.recording.gait import Gait, gait_distance
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
 from make_agent_ros.training.baselines.heads import layer_scale
-from make_agent_ros.training.held_out import QualityConfig
+from make_agent_ros.training.held_out import QualityConfig, walked_gait
 from make_agent_ros.training.methods import Methods
 from make_agent_ros.training.prompts import SETTLE_S
 from make_agent_ros.training.quality import ROBOTS, share_of
@@ -72,13 +71,13 @@ def beyond_quality(
         zoo, `spread_weights`, `nearest_weights`, `nearest_reencoded` (of training policies),
         `nearest_decoded`, `novel`, `novel_and_qualified`. Shares have `.low` and `.high`.
     """
-    samples = walk_samples(methods.pools, config)
+    samples = walk_samples(methods.samples, config)
     result = prompt_swap(samples, methods.held_out.gait, split)
     result |= gait_spread(samples, split)
     training = methods.material.training
     if training is None or len(training) < 3:
         return result
-    weights = np.stack([[flat(bundle) for bundle in pool] for pool in methods.pools])
+    weights = np.stack([[flat(bundle) for bundle in pool] for pool in methods.samples])
     known = Known.of(methods.generator, training)
     result |= {f'spread_weights.{split}': known.spread(weights)}
     return result | known.novelty(weights[:, 0], qualified, split)
@@ -93,9 +92,7 @@ def walk_samples(pools: Sequence[Sequence[Bundle]], config: QualityConfig) -> Sa
         mine = bundles[start : start + ROBOTS // WORLDS]
         commands = np.stack([b.default_command for b in mine])
         log = rollout(mine, worlds, commands, SETTLE_S + GAIT_S, seed=config.seed + 2)
-        steady = slice(round(SETTLE_S / log.control_dt_s), None)
-        gravity = projected_gravity(log.quat_wxyz[:, :, steady])
-        gaits.append(describe_gait(log.joint_pos[:, :, steady], gravity, 1.0 / log.control_dt_s))
+        gaits.append(walked_gait(log, SETTLE_S, GAIT_S))
         falls.append(log.fell)
     grid = (len(pools), len(pools[0]), WORLDS)
 

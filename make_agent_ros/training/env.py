@@ -33,6 +33,9 @@ from make_agent_ros.training.reference import (
     swing_height,
 )
 
+Tell = Callable[[Styles, np.ndarray], np.ndarray]
+"""From n styles and commands (n, 3) to what the teacher is told, (n, 3)."""
+
 REWARDS: dict[str, float] = {
     'velocity': 1.5,
     'yaw_rate': 0.75,
@@ -90,6 +93,7 @@ class StyleEnv:
         config: EnvConfig,
         styles: Callable[[np.ndarray], Styles],
         commands: Callable[[np.ndarray], np.ndarray],
+        tell: Tell | None = None,
     ) -> None:
         """Build the batch.
 
@@ -97,10 +101,12 @@ class StyleEnv:
             config: sizes and disturbances.
             styles: called with the ids of robots that restart; returns their styles.
             commands: called with the ids of robots that get a new command, returns (n, 3).
+            tell: what the teacher and its reference are told in place of the commands; these
+                themselves when omitted. See `training.calibration`.
         """
         self.config = config
         self.rng = np.random.default_rng(config.seed)
-        self._draw_styles, self._draw_commands = styles, commands
+        self._draw_styles, self._draw_commands, self._tell = styles, commands, tell
         n = config.envs
         worlds = randomised_worlds(config.worlds, config.seed, config.ranges)
         self.sim = BatchSimulation(
@@ -162,21 +168,24 @@ class StyleEnv:
     def observe(self) -> None:
         """Refresh proprioception, the reference action and the policy's observation."""
         self.state: RobotState = self.sim.observe()
+        self.told = self._tell(self.styles, self.command) if self._tell else self.command
         self.reference = reference_action(
-            reference_joint_pos(self.styles, self.cycles, self.command), ACTION_SCALE
+            reference_joint_pos(self.styles, self.cycles, self.told), ACTION_SCALE
         )
         self.obs = self.builder.build(self.state, self.command, self.action, self.cycles)
 
     def teacher_obs(self) -> np.ndarray:
         """Return the teacher's input: the policy's plus style, leg clocks and reference."""
         angle = 2 * np.pi * leg_phases(self.styles, self.cycles)
+        obs = self.obs.copy()
+        obs[:, 6:9] = self.told  # the command, at scale 1
         return np.concatenate(
             (
-                self.obs,
+                obs,
                 self.styles.vector(),
                 np.sin(angle),
                 np.cos(angle),
-                moving(self.command)[:, None],
+                moving(self.told)[:, None],
                 self.reference * ACTION_SCALE,
             ),
             axis=1,

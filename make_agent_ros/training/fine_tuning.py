@@ -123,7 +123,7 @@ class _Anchor:
         """
         self.before, self.data, self.old = generator, data, old
         self.embedding = generator.known.repeat_interleave(LATENTS_PER_BEHAVIOUR, dim=0)
-        self.latent = generator.flow.sample(self.embedding, generator=data.generator)
+        self.latent = generator.latents(self.embedding, generator=data.generator)
 
     def _draw(self, high: int, count: int) -> torch.Tensor:
         return torch.randint(high, (count,), generator=self.data.generator)
@@ -150,9 +150,10 @@ class _Anchor:
     def flow_loss(self, model: Generator) -> torch.Tensor:
         """Old embeddings have the latents that they had, ()."""
         ids = self._draw(len(self.latent), 2 * self.data.config.batch)
-        matching, _ = model.flow.loss(
-            self.latent[ids], self.embedding[ids], generator=self.data.generator
-        )
+        embedding = self.embedding[ids]
+        with torch.no_grad():
+            left = self.latent[ids] - model.to_latent(embedding)
+        matching, _ = model.flow.loss(left, embedding, generator=self.data.generator)
         return matching
 
 

@@ -24,7 +24,7 @@ from make_agent_ros.go2.constants import POLICY_DAMPING, POLICY_STIFFNESS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.doubts import examine
 from make_agent_ros.recording.familiar import shipped_walks
-from make_agent_ros.recording.gait import describe_gait
+from make_agent_ros.recording.gait import Gait, describe_gait
 from make_agent_ros.training.behaviour import (
     DUTY_RANGE,
     SWING_HEIGHT_RANGE_M,
@@ -35,7 +35,7 @@ from make_agent_ros.training.behaviour import (
     sample_default_commands,
     sample_styles,
 )
-from make_agent_ros.training.held_out import HeldOut, QualityConfig, gait_of
+from make_agent_ros.training.held_out import HeldOut, QualityConfig
 from make_agent_ros.training.prompts import SETTLE_S
 from make_agent_ros.training.reference import reference_joint_pos
 from make_agent_ros.training.scripted import Script
@@ -132,7 +132,7 @@ def foreign_held_out(
         behaviours=BehaviourSet(Styles.join([one.styles for one in shown]), velocity),
         commands=velocity,
         prompts=prompts,
-        gait=gait_of(prompts),
+        gait=gait_of(walks),
         tried=sum(one.tried for one in shown),
     )
 
@@ -199,6 +199,13 @@ def _first(walks: Walks, seconds: float) -> Walks:
     return Walks(walks.behaviour, *(getattr(walks, f.name)[:, rows] for f in fields(Walks)[1:]))
 
 
+def gait_of(walks: Walks) -> Gait:
+    """Describe n walks by joints, attitude and true contacts, (n,)."""
+    return describe_gait(
+        walks.joint_pos, projected_gravity(walks.quat_wxyz), RATE_HZ, contact=walks.foot_contact
+    )
+
+
 def shown_styles(walks: Walks, asked: Styles) -> Styles:
     """Return the styles that walks truly show, told by their joints and contacts.
 
@@ -206,9 +213,7 @@ def shown_styles(walks: Walks, asked: Styles) -> Styles:
         walks: n walks.
         asked: what their controller was told, for the axis that no gait describes.
     """
-    gait = describe_gait(
-        walks.joint_pos, projected_gravity(walks.quat_wxyz), RATE_HZ, contact=walks.foot_contact
-    )
+    gait = gait_of(walks)
     duty = gait.duty_factor.clip(*DUTY_RANGE)
     mid_swing = (1.0 + duty) / 2.0  # the inverse of `Styles.gait`
     offsets = (gait.phase_offset + mid_swing - mid_swing[:, :1]) % 1.0

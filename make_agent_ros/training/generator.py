@@ -38,6 +38,10 @@ from make_agent_ros.training.zoo import Zoo, join
 __all__ = ['GeneratorConfig', 'TrainingError', 'digest_of', 'train_generator']
 
 
+STATISTICS_DRAWS = 40
+"""Batches that tell how far latents lie from their regression."""
+
+
 def train_generator(
     folder: Path,
     config: GeneratorConfig,
@@ -67,9 +71,19 @@ def train_generator(
     torch.manual_seed(config.seed)
     data = TrainingData(zoo, prompts, config)
     model = Generator(
-        GeneratorSizes(latent=config.latent, embedding=config.embedding, style_size=STYLE_SIZE)
+        GeneratorSizes(
+            latent=config.latent,
+            embedding=config.embedding,
+            style_size=STYLE_SIZE,
+            codec_width=config.codec_width,
+        )
     )
-    model.codec.set_statistics(torch.from_numpy(zoo.base), data.weights)
+    model.codec.set_statistics(
+        torch.from_numpy(zoo.base),
+        data.weights[data.usable],
+        data.frequency[data.usable],
+        per_layer='layer_scale' not in config.without,
+    )
     total = config.codec_updates + config.flow_updates
     trainer = _Trainer(folder / name, model, data, config)
 
@@ -84,7 +98,7 @@ def train_generator(
     digest = hashlib.sha256(zoo.weights.tobytes()).hexdigest()[:16]
     model.info = {
         'config': asdict(config),
-        'zoo': {'policies': len(zoo), 'sha256': digest},
+        'zoo': {'policies': len(data.usable), 'of': len(zoo), 'sha256': digest},
         'seconds': round(spent_s + time.monotonic() - started, 1),
         'figures': trainer.latest,
     }
@@ -167,12 +181,17 @@ class _Trainer:
         self._run('codec', self.config.codec_updates, parameters, codec_loss, report, 0)
 
     def fit_flow(self, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Stage 2: the flow on latents given embeddings; everything else is frozen."""
+        """Stage 2: the flow around the regression, given embeddings; everything else is frozen."""
         model, data = self.model, self.data
         with torch.no_grad():
-            latents = model.codec.encode(data.weights, data.frequency)[data.usable]
-            model.flow.mean.copy_(latents.mean(0))
-            model.flow.std.copy_(latents.std(0).clamp_min(1e-3))
+            left = []
+            for _ in range(STATISTICS_DRAWS):
+                ids = data.draw(data.config.batch)
+                latent = model.codec.encode(data.weights[ids], data.frequency[ids])
+                left.append(latent - model.to_latent(model.embedding(data.windows(ids)[0])[0]))
+            residual = torch.cat(left)
+            model.flow.mean.copy_(residual.mean(0))
+            model.flow.std.copy_(residual.std(0).clamp_min(1e-3))
 
         self._run(
             'flow',

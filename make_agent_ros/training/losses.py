@@ -25,6 +25,9 @@ CODEC_TERMS = {
     'weights': 0.05, 'style': 0.3, 'velocity': 1.0, 'contrast': 0.05,
 }  # fmt: skip
 """Weights of the terms of `codec_loss`."""
+ABLATIONS = ('action_loss', 'layer_scale')
+"""What `GeneratorConfig.without` knows: weights are matched in place of actions; all weights have
+one scale in place of one per layer."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class GeneratorConfig:
     seed: int = 5
     sides: tuple[str, ...] = ('training', 'withheld')
     """Sides of the split that train: the benchmark's generator does without `withheld`."""
-    latent: int = 48
+    latent: int = 64
     embedding: int = 96
-    codec_updates: int = 4000
-    flow_updates: int = 5000
+    codec_width: int = 384
+    codec_updates: int = 5000
+    flow_updates: int = 4000
     batch: int = 96
     """Behaviours per update of stage 1."""
     states: int = 64
@@ -52,7 +56,20 @@ class GeneratorConfig:
     perturbation: float = 0.1
     """Standard deviation of the perturbation of states, observation units."""
     latent_noise: float = 0.05
+    behaviours: int = 0
+    """Train on the first so many of the training side, for scaling curves; all when 0."""
+    without: tuple[str, ...] = ()
+    """Do without some of `ABLATIONS`, to measure what they are worth."""
     log_every: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse ablations that nobody knows.
+
+        Raises:
+            ValueError: naming them and the known ones.
+        """
+        if unknown := [name for name in self.without if name not in ABLATIONS]:
+            raise ValueError(f'cannot do without {unknown}; choose from {", ".join(ABLATIONS)}')
 
 
 class TrainingError(ValueError):
@@ -67,6 +84,8 @@ class TrainingData:
         self.rng = np.random.default_rng([config.seed, 31])
         self.generator = torch.Generator().manual_seed(config.seed)
         walked = np.flatnonzero(prompts.valid.any(axis=1))
+        if config.behaviours:
+            walked = walked[walked < config.behaviours]
         if not len(walked):
             raise TrainingError(
                 f'none of the {len(zoo)} policies of the zoo walked for {config.prompt_s:g} s; '
@@ -126,6 +145,19 @@ def action_loss(
     return (visited - label).square().mean() + 0.5 * (elsewhere - own).square().mean()
 
 
+def _match(
+    model: Generator,
+    data: TrainingData,
+    decoded: torch.Tensor,
+    true: torch.Tensor,
+    states: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """How far decoded weights are from what they should be: by actions, or ablated by weights."""
+    if 'action_loss' in data.config.without:
+        return ((decoded - true) / model.codec.scale).square().mean()
+    return action_loss(model, decoded, true, states)
+
+
 def codec_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Parts]:
     """Return the loss of codec, embedding, heads and the embedding -> latent map, and its terms.
 
@@ -141,15 +173,15 @@ def codec_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Part
     z_w = model.codec.encode(true, data.frequency[ids])
     noise = torch.randn(z_w.shape, generator=data.generator)
     z_p = model.to_latent(e_a)
-    decoded_w, f_w = model.codec.decode(z_w + data.config.latent_noise * noise)
+    decoded_w, _ = model.codec.decode(z_w + data.config.latent_noise * noise)
     decoded_p, f_p = model.codec.decode(z_p)
     log_f = data.frequency[ids].log()
     parts = {
-        'codec action': action_loss(model, decoded_w, true, states),
-        'prompt action': action_loss(model, decoded_p, true, states),
+        'codec action': _match(model, data, decoded_w, true, states),
+        'prompt action': _match(model, data, decoded_p, true, states),
         'latent': (z_w - z_p).square().mean(),
         'size': z_w.square().mean(),
-        'frequency': (f_w.log() - log_f).square().mean() + (f_p.log() - log_f).square().mean(),
+        'frequency': (f_p.log() - log_f).square().mean(),
         'weights': ((decoded_w - true) / model.codec.scale).square().mean(),
         'style': (model.embedding.style(e_a) - data.style[ids]).square().mean(),
         'velocity': (v_a - velocity_a).square().mean(),
@@ -159,19 +191,20 @@ def codec_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Part
 
 
 def flow_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Parts]:
-    """Return the loss of the flow on latents given embeddings, and its terms.
+    """Return the loss of the flow on latents less their regression, and its terms.
 
-    Embedding and codec get no gradient.
+    Embedding, regression and codec get no gradient.
     """
     ids = data.draw(2 * data.config.batch)
     with torch.no_grad():
         embedding, _ = model.embedding(data.windows(ids)[0])
         latent = model.codec.encode(data.weights[ids], data.frequency[ids])
-    matching, implied = model.flow.loss(latent, embedding, generator=data.generator)
+        centre = model.to_latent(embedding)
+    matching, implied = model.flow.loss(latent - centre, embedding, generator=data.generator)
     few = ids[: data.config.batch]
-    decoded, _ = model.codec.decode(implied[: data.config.batch])
+    decoded, _ = model.codec.decode((centre + implied)[: data.config.batch])
     parts = {
         'flow': matching,
-        'flow action': action_loss(model, decoded, data.weights[few], data.states(few)),
+        'flow action': _match(model, data, decoded, data.weights[few], data.states(few)),
     }
     return parts['flow'] + 0.5 * parts['flow action'], parts

@@ -22,7 +22,7 @@ from make_agent_ros.training.fine_tuning import AddConfig
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.split import Split
-from make_agent_ros.training.teacher import TeacherConfig, train_teacher
+from make_agent_ros.training.teacher import CALIBRATION_FILE, TeacherConfig, train_teacher
 from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo, join
 
 STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'ship', 'add')
@@ -64,6 +64,8 @@ class GeneratorStage(Run):
     """Fit the generator to the zoo of the run."""
 
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    name: str = ''
+    """Of the generator within the run: a folder; `generator` or `generator_measured` if empty."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def main(stage: str, arguments: Sequence[str]) -> int:
         config, name = options.generator, 'generator'
         if isinstance(options, MeasuredStage):
             config, name = replace(config, sides=('training',)), 'generator_measured'
+        if isinstance(options, GeneratorStage) and options.name:
+            name = options.name
         with_progress(name, lambda report: train_generator(options.folder, config, report, name))
     if isinstance(options, ShipStage):
         ship(options.folder, options.models, split)
@@ -172,7 +176,7 @@ def ship(folder: Path, models: Path, split: Split) -> None:
     teacher = load_file(folder / 'teacher.safetensors')
     nets = {k: v for k, v in teacher.items() if not k.startswith('optimizer.')}
     save_file(nets, models / 'teacher' / 'teacher.safetensors')
-    for name in ('teacher.json', 'base.safetensors'):
+    for name in ('teacher.json', 'base.safetensors', CALIBRATION_FILE):
         shutil.copyfile(folder / name, models / 'teacher' / name)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
     save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')

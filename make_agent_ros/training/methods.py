@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 
 from make_agent_ros.checking.ranking import rank
-from make_agent_ros.generator.model import Generator
+from make_agent_ros.checking.refining import refine
+from make_agent_ros.generator.model import Generator, Proposal
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.training.baselines import NAMES, fit_once, make
 from make_agent_ros.training.generator import GeneratorConfig
@@ -23,6 +24,8 @@ OF_POLICY = ('demonstrator', 'codec')
 """Methods that start from the held-out policy itself."""
 DIRECT = (*OF_POLICY, 'regression', 'first_sample')
 """Methods of `Methods` that take no rollouts, in the order of the ladder."""
+REFINED = 'refined'
+"""The best after a search around the samples; see `checking.refining`."""
 NEAREST = ('nearest_embedding', 'nearest_style')
 """Baselines that belong to the ladder: a training policy as it is."""
 
@@ -40,18 +43,22 @@ class Methods:
         n = config.candidates
         self.ranked = (f'median_of_{n}', f'best_of_{n}')
         """Names of the methods that choose among n samples."""
+        self.proposals: list[Proposal] = []
         self._found: dict[str, list[Bundle]] = {}
 
     @property
     def known(self) -> tuple[str, ...]:
         """Names of all methods."""
-        return (TEACHER, *DIRECT, *NEAREST, *self.ranked, *(n for n in NAMES if n not in NEAREST))
+        others = (name for name in NAMES if name not in NEAREST)
+        return (TEACHER, *DIRECT, *NEAREST, *self.ranked, REFINED, *others)
 
     @property
     def usual(self) -> tuple[str, ...]:
         """Names of the methods of the ladder that there is material for."""
         return tuple(
-            name for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked) if not self.missing(name)
+            name
+            for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked, REFINED)
+            if not self.missing(name)
         )
 
     def missing(self, name: str) -> str:
@@ -71,6 +78,8 @@ class Methods:
         """
         if name in self.ranked:
             return self._chosen(progress)[name]
+        if name == REFINED:
+            return self._refined(progress)
         return list(getattr(self, name)() if name in DIRECT else self._baseline(name))
 
     def demonstrator(self) -> list[Bundle]:
@@ -100,15 +109,25 @@ class Methods:
 
     @cached_property
     def pools(self) -> list[list[Bundle]]:
-        """N samples of the flow for each prompt."""
-        return [
-            self.generator.sample(prompt, self.config.candidates, seed=i, allow_novel=True)
+        """N candidates for each prompt: the regression, and samples of the flow."""
+        options = {
+            name: getattr(self.config, name) for name in ('steps', 'guidance', 'temperature')
+        }
+        n = self.config.candidates
+        self.proposals = [
+            self.generator.propose(prompt, n, seed=i, allow_novel=True, **options)
             for i, prompt in enumerate(self.held_out.prompts)
         ]
+        return [self.generator.decode_proposal(one) for one in self.proposals]
+
+    @property
+    def samples(self) -> list[list[Bundle]]:
+        """The flow's samples for each prompt, without the regression."""
+        return [pool[1:] or pool for pool in self.pools]
 
     def first_sample(self) -> list[Bundle]:
         """The flow's first sample."""
-        return [pool[0] for pool in self.pools]
+        return [samples[0] for samples in self.samples]
 
     def _baseline(self, name: str) -> list[Bundle]:
         """One of `training.baselines`, fitted to the training side once and kept in the run."""
@@ -125,6 +144,22 @@ class Methods:
     @torch.no_grad()
     def _embed(self, windows: np.ndarray) -> np.ndarray:
         return np.asarray(self.generator.embedding(torch.from_numpy(windows))[0])
+
+    def _refined(self, progress: Callable[[float], None]) -> list[Bundle]:
+        """The best after a search around the samples, ranked by rollouts in other worlds."""
+        found = []
+        for i in range(len(self.pools)):
+            one = self.proposals[i]
+            refined = refine(
+                partial(self.generator.decode_proposal, one),
+                one.latent.cpu().numpy(),
+                self.held_out.prompts[i],
+                seed=i,
+            )
+            command = refined.ranking.command[refined.ranking.best]
+            found.append(replace(refined.best, default_command=command))
+            progress((i + 1) / len(self.proposals))
+        return found
 
     def _chosen(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
         """Median and best of N samples, ranked by rollouts in other worlds."""

@@ -46,7 +46,7 @@ def teacher_rollout(
         nominal_start=1.0,
         assist=0.0,
     )
-    env = StyleEnv(config, lambda ids: styles[ids], lambda ids: command[ids])
+    env = StyleEnv(config, lambda ids: styles[ids], lambda ids: command[ids], teacher.tell)
     env.steps[:] = 0
     steps = round(seconds / env.dt)
     logbook = Logbook(env.sim, steps)

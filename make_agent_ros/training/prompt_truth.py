@@ -20,7 +20,8 @@ from make_agent_ros.recording.doubts import Examination, examine
 from make_agent_ros.recording.errors import RecordingError
 from make_agent_ros.recording.familiar import FamiliarWalks
 from make_agent_ros.recording.gait import Gait, describe_gait
-from make_agent_ros.recording.odometry import Velocity, estimate_velocity, known_contact
+from make_agent_ros.recording.loads import known_contact
+from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.prompt import cut_prompt
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.batch import SensorNoise, rotate_inverse

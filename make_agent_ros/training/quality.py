@@ -11,12 +11,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from make_agent_ros.checking.metrics import velocity_rmse, wilson_interval
-from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance
+from make_agent_ros.recording.gait import Gait, gait_distance
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
-from make_agent_ros.training.held_out import QualityConfig
+from make_agent_ros.training.held_out import QualityConfig, walked_gait
 from make_agent_ros.training.prompts import SETTLE_S
 
 GAIT_S = 8.0
@@ -117,14 +116,7 @@ def judge(log: RolloutLog, prompts: Gait, asked: np.ndarray) -> Figures:
         steps_alive=log.steps_alive,
         skip_s=SETTLE_S,
     )
-    skip = round(SETTLE_S / log.control_dt_s)
-    steady = slice(skip, skip + round(GAIT_S / log.control_dt_s))
-    gait = describe_gait(
-        log.joint_pos[:, :, steady],
-        projected_gravity(log.quat_wxyz[:, :, steady]),
-        1.0 / log.control_dt_s,
-    )
-    distance = gait_distance(gait, prompts[:, None])
+    distance = gait_distance(walked_gait(log, SETTLE_S, GAIT_S), prompts[:, None])
     names = ('frequency_rel', 'phase_cycles', 'height_m', 'swing_m')
     return Figures(log.fell, planar, turning, *(distance[name] for name in names))
 

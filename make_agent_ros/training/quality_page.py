@@ -15,15 +15,16 @@ from make_agent_ros.generator.model import Generator
 from make_agent_ros.training.bench import COLUMNS, cell, methods_of, missing_policies
 from make_agent_ros.training.held_out import Material, QualityConfig
 from make_agent_ros.training.ladder import RUNGS, lost_at
-from make_agent_ros.training.methods import OF_POLICY, TEACHER
+from make_agent_ros.training.methods import OF_POLICY, REFINED, TEACHER
 from make_agent_ros.training.quality import GAIT_S, MOST, Limits
 
 TITLES = {
     TEACHER: 'teacher, told the true style',
     'demonstrator': 'held-out policy itself',
     'codec': 'held-out policy, encoded and decoded',
-    'regression': 'regression in place of the flow',
+    'regression': 'regression alone, without the flow',
     'first_sample': 'generated, first sample',
+    'refined': 'generated, best of 16, refined',
     'nearest_embedding': 'nearest training policy, by embedding',
     'nearest_style': 'nearest training policy, by true style',
     'mean_of_two_embedding': 'mean of the two nearest, by embedding',
@@ -128,7 +129,7 @@ def title_of(method: str) -> str:
 def headline(figures: Mapping[str, float], split: str) -> str:
     """Return the result of a split in one sentence."""
     methods = methods_of(figures, split)
-    ours = [m for m in methods if m.startswith('best_of_') or m == 'first_sample'][::-1]
+    ours = [m for m in methods if m.startswith('best_of_') or m in ('first_sample', REFINED)][::-1]
     rivals = [m for m in methods if m not in ours and m not in (*OF_POLICY, TEACHER)]
     rivals = [m for m in rivals if not m.startswith('median_of_')]
     told = [f'{title_of(m)}: {_share(figures, "qualified", split, m)}' for m in ours]
@@ -288,8 +289,8 @@ def _definitions(figures: Mapping[str, float]) -> Section:
          'not fall to the end, with the policy that the method makes first'],
         ['velocity', 'asked for is the one that was read off the prompt; the teacher and the '
          'held-out policy are asked for the one that was walked'],
-        ['gait', f'read off joints and attitude in {GAIT_S:.0f} s after settling, in the same way '
-         'for prompts and policies'],
+        ['gait', f'read off joints, attitude and true contacts in {GAIT_S:.0f} s after settling, '
+         'in the same way for what the prompts show'],
         ['worlds', 'friction 0.4-1.25, payload -1..+3 kg, motor gains ±10 %, latency 0-16 ms, '
          f'sensor noise, kicks up to {figures["push_m_s"]:g} m/s per axis every 4 s; the same for '
          'all, and others than those of the ranking'],

@@ -34,7 +34,7 @@ def known_policies(generator: Generator, count: int, seed: int) -> list[Bundle]:
     rng = np.random.default_rng([seed, 61])
     n = min(count, len(generator.known))
     rows = rng.permutation(len(generator.known))[:n]
-    latent = generator.flow.sample(
+    latent = generator.latents(
         generator.known[rows], generator=torch.Generator().manual_seed(seed)
     )
     bundles = generator.decode(latent, np.zeros(3), {'rehearsal': seed})

@@ -6,7 +6,7 @@ Made for before and after: the same prompts, seeds and worlds give paired figure
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from make_agent_ros.checking.ranking import (
 )
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.recording.gait import Gait
+from make_agent_ros.recording.loads import gait_of_trajectory
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
-from make_agent_ros.training.held_out import gait_of
 from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
 
 PROMPT_S = 4.0
@@ -100,7 +101,10 @@ def compare(
     command = np.stack([b.default_command for b in bundles])
     drawn = randomised_worlds(worlds, seed + 1)
     log = rollout(bundles, drawn, command, WALK_S, push_m_s=0.3, seed=seed + 1)
-    wanted = gait_of([prompt for prompt in prompts for _ in range(each)])
+    shown = [gait_of_trajectory(prompt) for prompt in prompts]
+    wanted = Gait(
+        *(np.stack([getattr(g, f.name) for g in shown]).repeat(each, 0) for f in fields(Gait))
+    )
     figures = candidate_figures(log, wanted[:, None])
     limits = {
         **STYLE_TOLERANCE,

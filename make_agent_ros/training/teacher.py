@@ -19,10 +19,12 @@ from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
-from make_agent_ros.training.env import EnvConfig
+from make_agent_ros.training.env import EnvConfig, Tell
 from make_agent_ros.training.rsl_env import GROUPS, RslEnv
 from make_agent_ros.training.symmetry import MirrorAugmentation, append_mirrored
 
+CALIBRATION_FILE = 'calibration.safetensors'
+"""In the folder of a run: see `training.calibration`."""
 NOMINAL_START = 0.2
 """Share of episodes that start at rest in the nominal pose, as policies start on a robot."""
 
@@ -67,12 +69,15 @@ class BoundedPPO(PPO):
 class Teacher:
     """A trained teacher for inference: residual action from the teacher's observation."""
 
-    def __init__(self, actor: MLPModel) -> None:
-        self.actor = actor.eval()
+    tell: Tell | None = None
+    """For `StyleEnv`: what to tell it so that it moves as commanded; None tells the commands."""
+
+    def __init__(self, actor: MLPModel, tell: Tell | None = None) -> None:
+        self.actor, self.tell = actor.eval(), tell
 
     @classmethod
     def load(cls, folder: Path) -> Teacher:
-        """Load the newest checkpoint of a run.
+        """Load the newest checkpoint of a run, with its calibration if there is one.
 
         Raises:
             FileNotFoundError: no checkpoint in `folder`.
@@ -80,7 +85,12 @@ class Teacher:
         env = RslEnv(EnvConfig(envs=4, worlds=1))
         algorithm = make_algorithm(env, TeacherConfig())
         load_checkpoint(folder / 'teacher', modules_of(algorithm))
-        return cls(algorithm.actor)
+        calibration = folder / CALIBRATION_FILE
+        if not calibration.exists():
+            return cls(algorithm.actor)
+        from make_agent_ros.training.calibration import load_calibration
+
+        return cls(algorithm.actor, load_calibration(calibration))
 
     @torch.inference_mode()
     def residual(self, obs: np.ndarray) -> np.ndarray:

@@ -29,11 +29,12 @@ from make_agent_ros.training.behaviour import (
     sample_commands,
     sample_styles,
 )
+from make_agent_ros.training.calibration import calibrate
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.split import SIDES, Side, Split
 from make_agent_ros.training.stacked import StackedMlp, fit_stacked
-from make_agent_ros.training.teacher import Teacher
+from make_agent_ros.training.teacher import CALIBRATION_FILE, Teacher
 
 POLICY_SHAPE = MlpShape(sum(TERM_SIZES[t] for t in POLICY_TERMS), (64, 64), len(JOINT_NAMES))
 """47-64-64-12: what the generator makes, 8,012 weights."""
@@ -61,6 +62,8 @@ class ZooConfig:
     jobs: int = 1
     """Chunks at a time, in processes of their own through joblib; -1 for one per core. On other
     machines, too, with another backend: see `checking.sweep`."""
+    calibration_rounds: int = 60
+    """Walks of 4 s of 512 robots that tell the teacher's velocity bias; see `calibration`."""
     default_share: float = 0.35
     """Share of commands that are the behaviour's own velocity."""
 
@@ -141,6 +144,7 @@ def pretrain(teacher: Teacher, config: ZooConfig, allowed: Allowed | None = None
         EnvConfig(seed=config.seed, assist=0.0, nominal_start=0.25),
         lambda ids: sample_styles(rng, len(ids), allowed=allowed),
         lambda ids: sample_commands(rng, len(ids)),
+        teacher.tell,
     )
     obs, action = [], []
     for _ in range(250):
@@ -198,6 +202,7 @@ def distil(
         EnvConfig(envs=n * per, worlds=64, seed=seed, assist=0.0, nominal_start=0.25),
         lambda ids: styles[ids],
         commands,
+        teacher.tell,
     )
     generator = torch.Generator().manual_seed(seed)
     anchor = torch.from_numpy(base)
@@ -273,6 +278,9 @@ def build_zoo(
     log = folder / 'zoo.json'
     spent_s = json.loads(log.read_text())['seconds'] if log.exists() else 0.0
     started = time.monotonic()
+    if not (folder / CALIBRATION_FILE).exists():
+        rounds = config.calibration_rounds
+        teacher.tell = calibrate(folder, teacher, split.outside, config.seed, rounds)
     base_path = folder / 'base.safetensors'
     if not base_path.exists():
         save_file({'base': pretrain(teacher, config, split.outside)}, base_path)

@@ -54,13 +54,14 @@ def test_an_untrained_codec_already_reconstructs_through_its_principal_component
     directions = torch.randn(3, SHAPE.size)
     zoo = base + 0.2 * torch.randn(40, 3) @ directions
     codec = WeightCodec(SHAPE, latent=8, width=64)
-    codec.set_statistics(base, zoo)
+    clocks = torch.linspace(1.5, 4.0, 40)
+    codec.set_statistics(base, zoo, clocks)
     normalised = (zoo - base) / codec.scale
     rank = codec.components[:3] @ normalised.T
     assert torch.linalg.matrix_rank(rank) == 3
-    weights, frequency = codec.decode(codec.encode(zoo, torch.full((40,), 2.0)))
+    weights, frequency = codec.decode(codec.encode(zoo, clocks))
     assert weights.shape == zoo.shape
-    assert torch.all(frequency > 0)
+    torch.testing.assert_close(frequency, clocks)
 
 
 def test_codec_normalises_each_layer_by_its_own_spread():
@@ -69,7 +70,7 @@ def test_codec_normalises_each_layer_by_its_own_spread():
     first = SHAPE.slices[0][0]
     zoo[:, first] *= 100.0
     codec = WeightCodec(SHAPE, latent=4, width=32)
-    codec.set_statistics(base, zoo)
+    codec.set_statistics(base, zoo, torch.full((50,), 2.0))
     assert codec.scale[first].mean() > 50
     assert codec.scale[SHAPE.slices[1][0]].mean() < 2
 
@@ -154,6 +155,26 @@ def test_the_same_seed_gives_the_same_policies_and_another_seed_others(generator
     draws = [generator.sample(trajectory(), 2, seed=s)[1].layers[0][0] for s in (1, 1, 2)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert np.abs(draws[0] - draws[2]).max() > 1e-6
+
+
+def test_samples_lie_around_what_regression_says_and_meet_it_without_spread(generator):
+    torch.nn.init.normal_(generator.flow.out.weight, std=0.01)
+    generator.flow.std.fill_(1e-3)
+    embedding, _ = generator.embed(trajectory())
+    noise = torch.Generator().manual_seed(0)
+    latents = generator.latents(embedding.expand(3, -1), generator=noise)
+    expected = generator.to_latent(embedding).expand(3, -1)
+    torch.testing.assert_close(latents, expected, atol=0.02, rtol=0.0)
+    assert (latents[0] - latents[1]).abs().max() > 1e-6
+
+
+def test_the_first_candidate_is_the_regression_whatever_the_seed(generator):
+    torch.nn.init.normal_(generator.flow.out.weight, std=0.01)
+    embedding, _ = generator.embed(trajectory())
+    for seed in (1, 2):
+        latent = generator.propose(trajectory(), 3, seed=seed, allow_novel=True).latent
+        torch.testing.assert_close(latent[0], generator.to_latent(embedding))
+        assert (latent[0] - latent[1]).abs().max() > 1e-6
 
 
 def test_a_novel_prompt_is_refused_with_its_distance_unless_allowed(generator):

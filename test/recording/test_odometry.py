@@ -8,13 +8,8 @@ import pytest
 from make_agent_ros.go2.constants import NOMINAL_JOINT_POS
 from make_agent_ros.go2.kinematics import foot_jacobian
 from make_agent_ros.go2.state import projected_gravity
-from make_agent_ros.recording.odometry import (
-    base_velocity,
-    estimate_velocity,
-    foot_load,
-    joint_rates,
-    known_contact,
-)
+from make_agent_ros.recording.loads import foot_load, known_contact
+from make_agent_ros.recording.odometry import base_velocity, estimate_velocity, joint_rates
 
 from .synthetic import OFFSETS, Walk, make_walk
 

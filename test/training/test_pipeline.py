@@ -11,6 +11,7 @@ import torch
 
 from make_agent_ros.generator import Generator
 from make_agent_ros.training.generator import TrainingError, train_generator
+from make_agent_ros.training.losses import ABLATIONS, GeneratorConfig
 from make_agent_ros.training.main import StageError, main
 from make_agent_ros.training.teacher import Teacher, train_teacher
 from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo, build_zoo
@@ -67,6 +68,26 @@ def test_a_generator_trains_saves_and_samples_reproducibly(crouching):
     torch.testing.assert_close(draws[1], draws[2])
     torch.testing.assert_close(draws[0], draws[1], atol=0.05, rtol=0.05)  # stored in half
     assert (crouching / 'generator.csv').read_text().startswith('stage,update,figure,value')
+
+
+def test_a_generator_can_be_fitted_to_the_first_behaviours_alone(crouching):
+    trained = train_generator(crouching, replace(GENERATOR, behaviours=5), name='few')
+    assert len(trained.known) == 5
+    assert (trained.info['zoo']['policies'], trained.info['zoo']['of']) == (5, SPLIT.training)
+
+
+@pytest.mark.parametrize('part', ABLATIONS)
+def test_a_part_can_be_left_out_to_measure_what_it_is_worth(crouching, part):
+    whole = train_generator(crouching, GENERATOR, name='whole')
+    without = train_generator(crouching, replace(GENERATOR, without=(part,)), name='without')
+    assert len(whole.codec.scale.unique()) > 1
+    assert (len(without.codec.scale.unique()) == 1) == (part == 'layer_scale')
+    assert whole.info['digest'] != without.info['digest']
+
+
+def test_a_part_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match='choose from action_loss, layer_scale'):
+        GeneratorConfig(without=('clock',))
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():

@@ -9,6 +9,7 @@ from make_agent_ros.training.zoo import ZooConfig
 
 TEACHER = TeacherConfig(iterations=2, envs=20, checkpoint_every=1)
 ZOO = ZooConfig(
+    calibration_rounds=1,
     chunk=4, envs_per_student=2, rounds=2, steps_per_round=30, updates_per_round=30,
     final_updates=30, bank=32,
 )  # fmt: skip

@@ -1,0 +1,48 @@
+"""The gait by the load on the legs, on walks whose contacts the simulator knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from make_agent_ros.policy.bundle import load
+from make_agent_ros.recording.gait import gait_distance
+from make_agent_ros.recording.loads import gait_by_load, gait_of_trajectory
+from make_agent_ros.resources import resource_path
+from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
+from make_agent_ros.simulation.rollout import rollout
+from make_agent_ros.training.held_out import walked_gait
+from make_agent_ros.training.prompts import prompt_from_log
+
+GAITS = ('trot', 'pace', 'bound', 'pronk', 'walk', 'canter')
+
+
+@pytest.fixture(scope='module')
+def log():
+    bundles = [load(resource_path(f'models/{name}.onnx')) for name in GAITS]
+    worlds = randomised_worlds(2, 3, WorldRanges())
+    return rollout(bundles, worlds, np.stack([b.default_command for b in bundles]), 7.0, seed=3)
+
+
+def test_loads_tell_the_gaits_that_true_contacts_tell(log):
+    true = walked_gait(log, 2.0, 4.0)
+    part = slice(100, 300)
+    found = gait_by_load(
+        log.joint_pos[:, :, part], log.joint_torque[:, :, part], log.quat_wxyz[:, :, part], 50.0
+    )
+    apart = gait_distance(found, true)
+    assert np.median(apart['phase_cycles']) < 0.03
+    assert (apart['phase_cycles'] < 0.1).mean() > 0.9
+    assert np.median(apart['height_m']) < 0.004
+
+
+def test_a_recording_is_described_by_its_torques_and_without_them_by_its_joints(log):
+    prompt = prompt_from_log(log, GAITS.index('trot'), 0, 2.0, 4.0)
+    with_torque = gait_of_trajectory(prompt)
+    bare = gait_of_trajectory(replace(prompt, joint_torque=np.zeros_like(prompt.joint_torque)))
+    true = walked_gait(log, 2.0, 4.0)[GAITS.index('trot'), 0]
+    assert gait_distance(with_torque, true)['phase_cycles'] < 0.05
+    assert gait_distance(bare, true)['phase_cycles'] < 0.1
+    assert with_torque.duty_factor[0] != bare.duty_factor[0]
