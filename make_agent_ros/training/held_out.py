@@ -40,8 +40,8 @@ class QualityConfig:
 
     splits: tuple[str, ...] = SPLITS
     methods: tuple[str, ...] = ()
-    """Only these; when empty the whole ladder. Names of `training.baselines` may be added, which
-    are fitted to the training side first."""
+    """Only these; when empty the whole ladder. To be named: `refined`, which takes as long again,
+    and those of `training.baselines`, which are fitted to the training side first."""
     prompts: int = 100
     """Per split."""
     worlds: int = 10

@@ -56,9 +56,7 @@ class Methods:
     def usual(self) -> tuple[str, ...]:
         """Names of the methods of the ladder that there is material for."""
         return tuple(
-            name
-            for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked, REFINED)
-            if not self.missing(name)
+            name for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked) if not self.missing(name)
         )
 
     def missing(self, name: str) -> str:
