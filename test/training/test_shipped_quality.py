@@ -11,12 +11,14 @@ import pytest
 from make_agent_ros.training.bench import run_quality
 
 FLOORS = {
-    'first_sample_survival.interpolation.first_sample': 0.88,
-    'walks_rollouts.interpolation.teacher': 0.88,
-    'walks_rollouts.interpolation.first_sample': 0.75,
-    'walks_rollouts.interpolation.best_of_16': 0.85,
-    'qualified_rollouts.interpolation.best_of_16': 0.45,
-    'prompt_swap.interpolation': 0.75,
+    'first_sample_survival.interpolation.first_sample': 0.90,
+    'walks_rollouts.interpolation.teacher': 0.92,
+    'walks_rollouts.interpolation.regression': 0.90,
+    'walks_rollouts.interpolation.first_sample': 0.82,
+    'walks_rollouts.interpolation.best_of_16': 0.87,
+    'qualified_rollouts.interpolation.regression': 0.74,
+    'qualified_rollouts.interpolation.best_of_16': 0.70,
+    'prompt_swap.interpolation': 0.90,
 }
 
 
