@@ -161,7 +161,10 @@ def generate(
         Path | None, typer.Option(help='Folder of a generator instead of the shipped one.')
     ] = None,
 ) -> None:
-    """Generate a policy that moves like the robot in the bags; best of CANDIDATES by rollout."""
+    """Generate a policy that moves like the robot in the bags: the best of CANDIDATES by rollout.
+
+    With --refine the best are searched around, which takes one more ranking per round.
+    """
     from rich.console import Console
 
     from make_agent_ros.nodes.generation import GeneratorConfig, generate_best
@@ -259,7 +262,8 @@ PASS_ON = {
 def train(
     context: typer.Context,
     stage: Annotated[
-        str, typer.Argument(help='teacher, zoo, familiar, generator, measured, all, ship, add.')
+        str,
+        typer.Argument(help='teacher, zoo, familiar, generator, measured, all, other, ship, add.'),
     ] = '',
 ) -> None:
     """Train a stage; what it takes: make-agent train STAGE --help."""
@@ -271,7 +275,7 @@ def train(
     raise typer.Exit(main(stage, context.args))
 
 
-TRAINING_BENCHES = ('teacher', 'prompts', 'generator', 'quality', 'check')
+TRAINING_BENCHES = ('teacher', 'prompts', 'generator', 'quality', 'study', 'check')
 """Those that take options of their own: `make-agent bench quality --help`."""
 BENCHES = ('controller', 'faults', 'kills', 'soak', 'recorder', 'sim', *TRAINING_BENCHES)
 

@@ -3,13 +3,14 @@
 A cross-entropy search (Rubinstein 1999) in the latent space of the generator's codec, where a
 straight line between two policies that walk is made of policies that walk. It costs one more
 ranking per round and needs nothing but the prompt. Each round walks in other worlds, so a
-candidate that was lucky in one has to be good in the next as well.
+candidate that was lucky in one has to be good in the next as well: what parents did in all rounds
+counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,15 +72,39 @@ def refine(
     bundles = decode(latents)
     ranking = rank(bundles, prompt, seed)
     seconds = ranking.seconds
+    walked = np.ones(len(latents))
     for done in range(1, rounds + 1):
         if progress:
             progress(done, rounds + 1)
-        parents = latents[ranking.order[:PARENTS]]
+        chosen = ranking.order[:PARENTS]
+        parents, before = latents[chosen], (walked[chosen], ranking, chosen)
         latents = np.concatenate((parents, _children(parents, len(latents) - PARENTS, rng)))
         bundles = decode(latents)
         ranking = rank(bundles, prompt, seed + 7919 * done)
         seconds += ranking.seconds
+        walked = np.ones(len(latents))
+        walked[:PARENTS] += before[0]
+        ranking = _with_evidence(ranking, *before)
     return Refined(bundles, ranking, seconds)
+
+
+def _with_evidence(
+    ranking: Ranking, walked: np.ndarray, before: Ranking, chosen: np.ndarray
+) -> Ranking:
+    """Let what the first candidates did in earlier rounds count beside this one.
+
+    Args:
+        ranking: of this round.
+        walked: rounds that they had walked in before, (PARENTS,).
+        before: ranking of the round before.
+        chosen: their rows there.
+    """
+    share = walked / (walked + 1.0)
+    cost, command = ranking.cost.copy(), ranking.command.copy()
+    first = slice(len(chosen))
+    cost[first] += share * (before.cost[chosen] - cost[first])
+    command[first] += share[:, None] * (before.command[chosen] - command[first])
+    return replace(ranking, best=int(np.argmin(cost)), cost=cost, command=command)
 
 
 def _children(parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -159,6 +159,7 @@ def generate_best(
         clock.stage('check')
         best = _checked(best, prompt)  # last: the verdict names the digest of all before it
     seconds = clock.end()
+    refined_by = f', refined {config.refine} times' if config.refine else ''
     return Generated(
         bundle=best,
         prompt=prompt,
@@ -167,7 +168,7 @@ def generate_best(
         doubt=doubt,
         seconds=seconds,
         summary=(
-            f'best of {len(bundles)} for a {prompt.duration_s:.1f} s prompt from '
+            f'best of {len(bundles)}{refined_by} for a {prompt.duration_s:.1f} s prompt from '
             f'{", ".join(path.name for path in bags)}: '
             f'sampled in {seconds["sample"]:.2f} s, ranked in {seconds["rank"]:.1f} s'
         ),

@@ -13,6 +13,7 @@ _BENCHES = {
     'prompts': ('prompt_bench', 'run_prompts'),
     'generator': ('generator_bench', 'run_generator'),
     'quality': ('bench', 'run_quality'),
+    'study': ('study', 'run_study'),
     'check': ('truth', 'run_check_bench'),
 }
 """Module and function of each bench; none is imported before it is asked for."""

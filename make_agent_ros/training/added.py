@@ -37,10 +37,11 @@ from make_agent_ros.training.behaviour import (
     Styles,
     moving,
 )
+from make_agent_ros.training.distil import distil
 from make_agent_ros.training.fine_tuning import AddConfig, Lesson
 from make_agent_ros.training.prompts import SETTLE_S, PromptData, record_prompts
 from make_agent_ros.training.teacher import Teacher
-from make_agent_ros.training.zoo import POLICY_SHAPE, distil
+from make_agent_ros.training.zoo import POLICY_SHAPE
 
 LOOK_S = 4.0
 """Steady walking from which a policy's style is read."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from make_agent_ros.simulation.model import WorldRanges
@@ -104,12 +105,29 @@ def calibrate(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-    save_file(net.eval().state_dict(), folder / CALIBRATION_FILE)
+    save_file(net.eval().state_dict(), folder / CALIBRATION_FILE, {'teacher': teacher.digest})
     return net.tell
 
 
-def load_calibration(path: Path) -> Tell:
-    """Read what `calibrate` kept."""
+def load_calibration(path: Path, digest: str) -> Tell:
+    """Read what `calibrate` kept.
+
+    Args:
+        path: of the file.
+        digest: of the teacher that it is for.
+
+    Raises:
+        ValueError: it was made for another teacher.
+    """
+    with safe_open(path, 'pt') as file:
+        made_for = (file.metadata() or {}).get('teacher', 'unknown')
+    if made_for != digest:
+        folder = path.parent
+        raise ValueError(
+            f'{path} was made for teacher {made_for}, the one here is {digest}, which was trained '
+            f'on since. What was made from it is stale, too: move {path.name}, base.safetensors '
+            f'and zoo* out of {folder}; `make-agent train zoo` makes them anew'
+        )
     net = CommandCalibration()
     net.load_state_dict(load_file(path))
     return net.eval().tell

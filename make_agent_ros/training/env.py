@@ -85,6 +85,35 @@ class EnvConfig:
     """Strength of the roll and pitch spring that anneals while gaits that fall are learned."""
 
 
+def teacher_observation(
+    obs: np.ndarray, told: np.ndarray, styles: Styles, cycles: np.ndarray, reference: np.ndarray
+) -> np.ndarray:
+    """Return the teacher's input for n robots, (n, 86).
+
+    Args:
+        obs: the policy's, (n, 47).
+        told: what the teacher is told in place of the command there, (n, 3).
+        styles: n of them.
+        cycles: gait clocks, (n,).
+        reference: raw actions of the scripted gait, (n, 12).
+    """
+    angle = 2 * np.pi * leg_phases(styles, cycles)
+    obs = obs.copy()
+    obs[:, 6:9] = told  # the command, at scale 1
+    return np.concatenate(
+        (
+            obs,
+            styles.vector(),
+            np.sin(angle),
+            np.cos(angle),
+            moving(told)[:, None],
+            reference * ACTION_SCALE,
+        ),
+        axis=1,
+        dtype=np.float32,
+    )
+
+
 class StyleEnv:
     """B robots, each with a style, a command and a gait clock; episodes restart on a fall."""
 
@@ -176,21 +205,7 @@ class StyleEnv:
 
     def teacher_obs(self) -> np.ndarray:
         """Return the teacher's input: the policy's plus style, leg clocks and reference."""
-        angle = 2 * np.pi * leg_phases(self.styles, self.cycles)
-        obs = self.obs.copy()
-        obs[:, 6:9] = self.told  # the command, at scale 1
-        return np.concatenate(
-            (
-                obs,
-                self.styles.vector(),
-                np.sin(angle),
-                np.cos(angle),
-                moving(self.told)[:, None],
-                self.reference * ACTION_SCALE,
-            ),
-            axis=1,
-            dtype=np.float32,
-        )
+        return teacher_observation(self.obs, self.told, self.styles, self.cycles, self.reference)
 
     def critic_extra(self) -> np.ndarray:
         """Return what only the critic sees: true motion, contacts and the world, (B, 19)."""

@@ -11,6 +11,7 @@ import torch
 from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.training.baselines.fitting import FitConfig, fit
+from make_agent_ros.training.distil import ZooConfig
 from make_agent_ros.training.losses import (
     CODEC_TERMS,
     GeneratorConfig,
@@ -20,7 +21,7 @@ from make_agent_ros.training.losses import (
 )
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import PromptData, join_prompts
-from make_agent_ros.training.zoo import Zoo, ZooConfig, join
+from make_agent_ros.training.zoo import Zoo, join
 
 LATENTS_PER_BEHAVIOUR = 4
 """Drawn for each known behaviour, to hold on to."""

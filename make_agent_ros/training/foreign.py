@@ -1,10 +1,10 @@
-"""Prompts from outside: a controller that no policy here learned from, in other physics.
+"""Prompts from outside: controllers that no policy here learned from, in other physics.
 
-The scripted controller (`training.scripted`, no network) walks styles that lie in no set of the
-split, in two worlds that nothing was trained in: a Go2 that other people modelled and measured
-(MuJoCo Menagerie), and PhysX. What stays up, moves, and passes the checks that every recording of
-a user passes, is a prompt. The script is no good at following what it is told, so style and
-velocity of a prompt are those that the simulator saw, not those that were asked for.
+A script without a network and a teacher of another seed (`training.strangers`) walk styles that
+lie in no set of the split, in two worlds that nothing was trained in: a Go2 that other people
+modelled and measured (MuJoCo Menagerie), and PhysX. What stays up, moves, and passes the checks
+that every recording of a user passes, is a prompt. Neither follows well what it is told, so style
+and velocity of a prompt are those that the simulator saw, not those that were asked for.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from make_agent_ros.checking.check import make_engine
-from make_agent_ros.checking.episode import FALL_HEIGHT_M, Engine
-from make_agent_ros.checking.metrics import heading_velocity
+from make_agent_ros.checking.episode import FALL_HEIGHT_M
 from make_agent_ros.checking.scenario import Scenario, load_config
 from make_agent_ros.checking.trials import Trials, draw_trials, trial_seeds
 from make_agent_ros.generator.embedding import RATE_HZ
-from make_agent_ros.go2.constants import POLICY_DAMPING, POLICY_STIFFNESS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.doubts import examine
 from make_agent_ros.recording.familiar import shipped_walks
@@ -37,16 +35,18 @@ from make_agent_ros.training.behaviour import (
 )
 from make_agent_ros.training.held_out import HeldOut, QualityConfig
 from make_agent_ros.training.prompts import SETTLE_S
-from make_agent_ros.training.reference import reference_joint_pos
 from make_agent_ros.training.scripted import Script
 from make_agent_ros.training.split import Split
+from make_agent_ros.training.strangers import START_S, OtherTeacher, Stranger, stranger_episode
 from make_agent_ros.training.walks import Walks
 
 ENGINES = ('menagerie', 'physx')
-"""Half of the prompts come from each."""
+CONTROLLERS = ('script', 'other_seed')
+SOURCES = tuple((controller, engine) for controller in CONTROLLERS for engine in ENGINES)
+"""Every controller shows as many prompts in every engine, as far as they can be divided."""
 OUTSIDE = Scenario(
     'foreign',
-    'A scripted controller on level ground',
+    'Other controllers on level ground',
     friction=(0.6, 1.25),
     payload_kg=(-1.0, 2.0),
     motor_strength=(0.9, 1.1),
@@ -56,23 +56,21 @@ OUTSIDE = Scenario(
 GAINS = (0.3, 0.55)
 """Factors on the gains of the script's balance: no two robots have the same controller. With full
 gains more robots stay up, but many stagger: no steady gait."""
-START_S = 1.0
-"""Time in which the script takes up speed."""
 BATCH = 48
 """Walks tried at once in one engine."""
 TRIES = 8
-"""Batches in which an engine has to give its share of the prompts."""
+"""Batches in which a source has to give its share of the prompts."""
 STYLE_STREAM = 71
 """Of the random numbers that styles are drawn from; the split's own sides are streams 0..4."""
 
 
 class ForeignError(RuntimeError):
-    """Too few scripted walks are prompts; the message says how many of how many are."""
+    """Too few walks are prompts; the message says how many of how many are."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Walks of one engine that are worth showing, and how many were tried for them."""
+    """Walks of one source that are worth showing, and how many were tried for them."""
 
     walks: Walks
     styles: Styles
@@ -108,7 +106,7 @@ def foreign_styles(split: Split, n: int, draw: int) -> BehaviourSet:
 def foreign_held_out(
     config: QualityConfig, split: Split, progress: Callable[[float], None] = lambda share: None
 ) -> HeldOut:
-    """Record the prompts of the split `foreign`, half of them in each engine.
+    """Record the prompts of the split `foreign`, as many from each of `SOURCES`.
 
     Args:
         config: sizes and seed.
@@ -119,31 +117,32 @@ def foreign_held_out(
         BackendError: Menagerie's model or SAPIEN is not installed.
         ForeignError: too few walks are prompts.
     """
-    shares = [config.prompts - config.prompts // 2, config.prompts // 2]
-    shown = []
-    for k, (engine, count) in enumerate(zip(ENGINES, shares, strict=True)):
-        if count:
-            shown.append(_show(engine, count, config, split))
-        progress((k + 1) / len(ENGINES))
+    share, more = divmod(config.prompts, len(SOURCES))
+    shown, groups = [], []
+    for k, source in enumerate(SOURCES):
+        if count := share + (k < more):
+            shown.append(_show(source, count, config, split))
+            groups += [source[0]] * count
+        progress((k + 1) / len(SOURCES))
     walks = Walks.join([one.walks for one in shown])
-    prompts = walks.recordings(seed=config.seed)
     velocity = np.concatenate([one.velocity for one in shown])
     return HeldOut(
         behaviours=BehaviourSet(Styles.join([one.styles for one in shown]), velocity),
         commands=velocity,
-        prompts=prompts,
+        prompts=walks.recordings(seed=config.seed),
         gait=gait_of(walks),
         tried=sum(one.tried for one in shown),
+        groups=tuple(groups),
     )
 
 
-def _show(engine: str, count: int, config: QualityConfig, split: Split) -> Shown:
-    """Try batches of walks in one engine until enough of them are prompts."""
+def _show(source: tuple[str, str], count: int, config: QualityConfig, split: Split) -> Shown:
+    """Try batches of walks of one controller in one engine until enough of them are prompts."""
     found: list[Shown] = []
     have = 0
     for attempt in range(TRIES):
-        draw = ENGINES.index(engine) + len(ENGINES) * attempt
-        shown = _batch(engine, foreign_styles(split, BATCH, draw), config, draw)
+        draw = SOURCES.index(source) + len(SOURCES) * attempt
+        shown = _batch(source, foreign_styles(split, BATCH, draw), config, draw)
         found.append(shown)
         have += len(shown.walks)
         if have >= count:
@@ -151,8 +150,8 @@ def _show(engine: str, count: int, config: QualityConfig, split: Split) -> Shown
             last = int(shown.walks.behaviour[count - have - 1])
             return _joined(found, count, attempt * BATCH + last + 1)
     raise ForeignError(
-        f'{have} of {TRIES * BATCH} scripted walks in {engine} are prompts, {count} are needed; '
-        'ask for fewer (--config.prompts)'
+        f'{have} of {TRIES * BATCH} walks of {source[0]} in {source[1]} are prompts, {count} are '
+        'needed; ask for fewer (--config.prompts)'
     )
 
 
@@ -170,14 +169,21 @@ def _trials(n: int, seed: int) -> Trials:
     return draw_trials(OUTSIDE, trial_seeds(seed, n), load_config().terrains)
 
 
-def _batch(engine: str, behaviours: BehaviourSet, config: QualityConfig, draw: int) -> Shown:
+def _batch(
+    source: tuple[str, str], behaviours: BehaviourSet, config: QualityConfig, draw: int
+) -> Shown:
     """Walk one batch; keep what is a prompt, less the time at the start."""
     n, start_s = len(behaviours), START_S + SETTLE_S
-    rng = np.random.default_rng([config.seed, draw])
-    script = Script(behaviours.styles, behaviours.default_command, rng.uniform(*GAINS, n))
-    robots = make_engine(engine, _trials(n, 1000 + config.seed + draw), 1.0 / RATE_HZ)
+    styles, command = behaviours.styles, behaviours.default_command
+    robots = make_engine(source[1], _trials(n, 1000 + config.seed + draw), 1.0 / RATE_HZ)
+    controller: Stranger
+    if source[0] == 'script':
+        rng = np.random.default_rng([config.seed, draw])
+        controller = Script(styles, command, rng.uniform(*GAINS, n))
+    else:
+        controller = OtherTeacher(styles, command)
     # Half a second more: a robot that falls right after the prompt was falling in it.
-    walks = scripted_episode(robots, script, start_s + config.prompt_s + 0.5)
+    walks = stranger_episode(robots, controller, start_s + config.prompt_s + 0.5)
     low = walks.base_position[..., 2].min(axis=1) < FALL_HEIGHT_M
     walks = walks[~low].steady(start_s)
     velocity = [walks.velocity(i, 0.0, config.prompt_s) for i in range(len(walks))]
@@ -222,31 +228,3 @@ def shown_styles(walks: Walks, asked: Styles) -> Styles:
         offsets, gait.frequency_hz, duty, gait.body_height_m, gait.pitch_rad,
         asked.stance_width_m, swing,
     )  # fmt: skip
-
-
-def scripted_episode(engine: Engine, script: Script, seconds: float) -> Walks:
-    """Walk the script's n robots from standing, with perfect sensors.
-
-    Args:
-        engine: holds n robots.
-        script: their controller.
-        seconds: duration.
-    """
-    n, dt = len(script.styles), engine.control_dt_s
-    pose = reference_joint_pos(script.styles, script.cycles, 0.0 * script.command)
-    position = np.zeros((n, 3))
-    position[:, 2] = script.styles.body_height_m + 0.01
-    engine.reset(pose, position, np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)))
-    engine.set_gains(np.full((n, 12), POLICY_STIFFNESS), np.full((n, 12), POLICY_DAMPING))
-    rows: list[tuple[np.ndarray, ...]] = []
-    for step in range(round(seconds / dt)):
-        engine.step(script.target(engine.observe(), dt, min(1.0, step * dt / START_S)))
-        state, truth = engine.observe(), engine.truth()
-        velocity = np.column_stack(
-            (heading_velocity(state.quat_wxyz, truth.lin_vel_w), state.base_ang_vel[:, 2])
-        )
-        rows.append(
-            (state.quat_wxyz, state.base_ang_vel, state.joint_pos, state.joint_vel,
-             truth.joint_torque, velocity, truth.position_w, truth.foot_contact)
-        )  # fmt: skip
-    return Walks(np.arange(n), *(np.stack(column, axis=1) for column in zip(*rows, strict=True)))

@@ -76,6 +76,8 @@ class HeldOut:
     """The policies that show them, n or none: a script and the teacher are no such policies."""
     weights: np.ndarray | None = None
     """Of these policies, (n, 8012)."""
+    groups: tuple[str, ...] = ()
+    """Who shows each prompt, n or none, where figures of each are worth telling."""
 
 
 @dataclass(frozen=True)

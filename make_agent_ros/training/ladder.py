@@ -138,7 +138,7 @@ class _Bench:
             share = 0.1 + 0.8 * k / len(self.wanted)
             self.say(share, name)
             measured[name], found = self._figures(name, share)
-            result |= found
+            result |= found | self._by_group(name, measured[name])
         result |= survival(split, measured, self.methods.ranked)
         qualified = {name: figures.qualified(self.limits) for name, figures in measured.items()}
         result |= paired(split, qualified, self.methods.ranked[-1])
@@ -170,6 +170,16 @@ class _Bench:
         off = np.linalg.norm((asked - held_out.commands)[:, :2], axis=1)
         error = {f'prompt_velocity_error.{key}': float(np.median(off))}
         return figures, summarise(figures, key, self.limits) | error
+
+    def _by_group(self, name: str, figures: Figures) -> dict[str, float]:
+        """Tell the prompts of each group apart: `qualified.<split>_<group>.<method>`."""
+        groups = np.array(self.held_out.groups)
+        result: dict[str, float] = {}
+        for group in dict.fromkeys(self.held_out.groups):
+            result[f'group.{self.split}.{group}'] = float((groups == group).sum())
+            key = f'{self.split}_{group}.{name}'
+            result |= summarise(figures[groups == group], key, self.limits)
+        return result
 
 
 def survival(

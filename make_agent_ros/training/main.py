@@ -17,15 +17,18 @@ from make_agent_ros.policy.bundle import save
 from make_agent_ros.recording.familiar import WALKS_FILE
 from make_agent_ros.training.add import run_add
 from make_agent_ros.training.behaviour import GAITS, gait_distances
+from make_agent_ros.training.distil import ZooConfig, build_zoo
 from make_agent_ros.training.familiar import FamiliarConfig, train_familiar
 from make_agent_ros.training.fine_tuning import AddConfig
 from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import CALIBRATION_FILE, TeacherConfig, train_teacher
-from make_agent_ros.training.zoo import Zoo, ZooConfig, build_zoo, join
+from make_agent_ros.training.zoo import Zoo, join
 
-STAGES = ('teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'ship', 'add')
+STAGES = (
+    'teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'other', 'ship', 'add',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,17 @@ class AllStages(Run):
 
 
 @dataclass(frozen=True)
+class OtherStage:
+    """Train a teacher of another seed: it shows prompts of the benchmark's split `foreign`."""
+
+    folder: Path = Path('runs/other_teacher')
+    """Of its run."""
+    teacher: TeacherConfig = field(default_factory=lambda: TeacherConfig(500, seed=2))
+    models: Path = Path('models')
+    """Receives `other_teacher/`."""
+
+
+@dataclass(frozen=True)
 class ShipStage(Run):
     """Put the generator and example policies of the run where the package ships them."""
 
@@ -102,13 +116,14 @@ class AddStage:
     config: AddConfig = field(default_factory=AddConfig)
 
 
-_TYPES: dict[str, type[Run | AddStage]] = {
+_TYPES: dict[str, type[Run | AddStage | OtherStage]] = {
     'teacher': TeacherStage,
     'zoo': ZooStage,
     'familiar': FamiliarStage,
     'generator': GeneratorStage,
     'measured': MeasuredStage,
     'all': AllStages,
+    'other': OtherStage,
     'ship': ShipStage,
     'add': AddStage,
 }
@@ -137,6 +152,12 @@ def main(stage: str, arguments: Sequence[str]) -> int:
     )
     if isinstance(options, AddStage):
         return run_add(options.folder, options.policies, options.config)
+    if isinstance(options, OtherStage):
+        with_progress(
+            'teacher', lambda report: train_teacher(options.folder, options.teacher, report)
+        )
+        ship_teacher(options.folder, options.models / 'other_teacher')
+        return 0
     split = Split.load(options.split)
     if isinstance(options, TeacherStage | AllStages):
         with_progress(
@@ -172,11 +193,8 @@ def ship(folder: Path, models: Path, split: Split) -> None:
         (models / 'generator').mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
     shutil.copyfile(folder / WALKS_FILE, models / WALKS_FILE)
-    (models / 'teacher').mkdir(parents=True, exist_ok=True)
-    teacher = load_file(folder / 'teacher.safetensors')
-    nets = {k: v for k, v in teacher.items() if not k.startswith('optimizer.')}
-    save_file(nets, models / 'teacher' / 'teacher.safetensors')
-    for name in ('teacher.json', 'base.safetensors', CALIBRATION_FILE):
+    ship_teacher(folder, models / 'teacher')
+    for name in ('base.safetensors', CALIBRATION_FILE):
         shutil.copyfile(folder / name, models / 'teacher' / name)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
     save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
@@ -192,3 +210,12 @@ def ship(folder: Path, models: Path, split: Split) -> None:
     }
     info['generator'] = json.loads((folder / 'generator' / 'generator.json').read_text())['info']
     (models / 'training.json').write_text(json.dumps(info, indent=1) + '\n')
+
+
+def ship_teacher(folder: Path, models: Path) -> None:
+    """Copy the nets of a run's teacher, without the state of their optimiser, to `models`."""
+    models.mkdir(parents=True, exist_ok=True)
+    teacher = load_file(folder / 'teacher.safetensors')
+    nets = {k: v for k, v in teacher.items() if not k.startswith('optimizer.')}
+    save_file(nets, models / 'teacher.safetensors')
+    shutil.copyfile(folder / 'teacher.json', models / 'teacher.json')

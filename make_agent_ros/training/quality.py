@@ -53,6 +53,10 @@ class Figures:
     height_m: np.ndarray
     swing_m: np.ndarray
 
+    def __getitem__(self, rows: np.ndarray) -> Figures:
+        """Return what some of the policies did."""
+        return Figures(*(getattr(self, f.name)[rows] for f in fields(self)))
+
     def walks(self, limits: Limits) -> np.ndarray:
         """No fall, velocity and step frequency within limits, (P, W)."""
         return (

@@ -38,13 +38,16 @@ TITLES = {
     'conditioned_concat': 'one policy told the prompt (concatenated)',
     'conditioned_film': 'one policy told the prompt (FiLM)',
     'official': 'Make-An-Agent, official architecture',
+    'official_small': 'Make-An-Agent, official architecture, U-Net of 13 M',
 }
 SPLIT_TITLES = {
     'interpolation': 'Interpolation: held-out behaviours between those of training',
     'corner': 'Corner: fast, low gaits, withheld from all training',
     'gait_out': 'Gait out: one whole gait withheld from all training',
-    'foreign': 'Foreign: another controller, in other physics',
+    'foreign': 'Foreign: other controllers, in other physics',
 }
+GROUPS = {'script': 'a script', 'other_seed': 'a teacher of another seed'}
+"""Who shows the prompts of `training.foreign`."""
 BEYOND = {
     'prompt_swap': 'prompt decides: of two prompts, each policy is nearer to its own',
     'prompt_swap_nearest': 'the same, each prompt and the one most like it',
@@ -102,9 +105,9 @@ def quality_page(figures: Mapping[str, float], origin: Origin) -> str:
     return html_page(
         'Generated policies on behaviours that no training has seen',
         [
-            *(_split(figures, split, splits[0]) for split in splits),
-            _beyond(figures, splits),
-            _definitions(figures),
+            *(split_section(figures, split, splits[0]) for split in splits),
+            beyond_section(figures, splits),
+            definitions(figures),
             _origin(figures, origin),
         ],
         lead=headline(figures, splits[0]) if splits else '',
@@ -172,14 +175,14 @@ def reading(figures: Mapping[str, float], split: str) -> str:
     )
 
 
-def _split(figures: Mapping[str, float], split: str, first: str) -> Section:
-    """Tell of one split; the headline of the first one is the page's."""
+def split_section(figures: Mapping[str, float], split: str, first: str) -> Section:
+    """Tell of one split; the headline of split `first` is the page's."""
     methods = methods_of(figures, split)
     leads = any(f'lead.{split}.{m}' in figures for m in methods)
     best = next((m for m in methods if m.startswith('best_of_')), '')
     headers = ['policy', *COLUMNS.values()]
     rows = [
-        [title_of(m), *(_two_lines(cell(figures, name, split, m)) for name in COLUMNS)]
+        [title_of(m), *(two_lines(cell(figures, name, split, m)) for name in COLUMNS)]
         for m in methods
     ]
     if leads:
@@ -199,12 +202,31 @@ def _split(figures: Mapping[str, float], split: str, first: str) -> Section:
         'a policy of its own does, which a prompt does not hold. Red: other ways from the prompt.'
     )
     body = figure(interval_plot(figures, split), caption) + table(headers, rows)
+    body += _groups(figures, split)
     body += paragraph(reading(figures, split)) + paragraph(' '.join(notes))
     lead = '' if split == first else headline(figures, split)
     return Section(SPLIT_TITLES.get(split, split), body, lead)
 
 
-def _two_lines(text: str) -> Html:
+def _groups(figures: Mapping[str, float], split: str) -> str:
+    """Tell apart who shows the prompts, where they are of several kinds."""
+    first = f'group.{split}.'
+    groups = [key.removeprefix(first) for key in figures if key.startswith(first)]
+    if not groups:
+        return ''
+    headers = ['qualified, of prompts shown by']
+    headers += [f'{GROUPS.get(g, g)} ({figures[first + g]:.0f})' for g in groups]
+    rows = [
+        [
+            title_of(method),
+            *(two_lines(cell(figures, 'qualified', f'{split}_{g}', method)) for g in groups),
+        ]
+        for method in methods_of(figures, split)
+    ]
+    return table(headers, rows)
+
+
+def two_lines(text: str) -> Html:
     """Set an interval small, below its share."""
     share, bracket, interval = text.partition(' [')
     below = f'<br><small>{escape(bracket.strip() + interval)}</small>' if bracket else ''
@@ -216,7 +238,7 @@ def _lead(figures: Mapping[str, float], split: str, method: str) -> Html:
     if key not in figures:
         return Html('')
     lead, low, high = (100 * figures[f'{key}{end}'] for end in ('', '.low', '.high'))
-    return _two_lines(f'{lead:+.0f} [{low:+.0f}, {high:+.0f}]')
+    return two_lines(f'{lead:+.0f} [{low:+.0f}, {high:+.0f}]')
 
 
 def interval_plot(figures: Mapping[str, float], split: str) -> Figure:
@@ -249,10 +271,11 @@ def _colour(method: str) -> str:
     return PROMPT_COLOUR if method in (*OF_POLICY, TEACHER) else FELL_COLOUR
 
 
-def _beyond(figures: Mapping[str, float], splits: Iterable[str]) -> Section:
+def beyond_section(figures: Mapping[str, float], splits: Iterable[str]) -> Section:
+    """Tell what the share of good walks does not: `training.beyond`."""
     known = [s for s in splits if any(f'{name}.{s}' in figures for name in BEYOND)]
     rows = [
-        [words, *(_two_lines(_plain(figures, f'{name}.{split}')) for split in known)]
+        [words, *(two_lines(plain(figures, f'{name}.{split}')) for split in known)]
         for name, words in BEYOND.items()
         if any(f'{name}.{split}' in figures for split in known)
     ]
@@ -265,7 +288,8 @@ def _beyond(figures: Mapping[str, float], splits: Iterable[str]) -> Section:
     )
 
 
-def _plain(figures: Mapping[str, float], key: str) -> str:
+def plain(figures: Mapping[str, float], key: str) -> str:
+    """Return one figure as text, a share with its interval."""
     if key not in figures:
         return '-'
     if f'{key}.low' in figures:
@@ -274,7 +298,8 @@ def _plain(figures: Mapping[str, float], key: str) -> str:
     return f'{figures[key]:.2f}'
 
 
-def _definitions(figures: Mapping[str, float]) -> Section:
+def definitions(figures: Mapping[str, float]) -> Section:
+    """Say what the words of the tables mean."""
     limits = Limits()
     rows = [
         ['walks', f'no fall in {figures["seconds"]:.0f} s, velocity RMSE over 0.5 s windows under '

@@ -18,9 +18,9 @@ from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
 from make_agent_ros.training.added import AddError, PolicyTeacher, shown_behaviours
 from make_agent_ros.training.behaviour import sample_default_commands
+from make_agent_ros.training.distil import distil
 from make_agent_ros.training.fine_tuning import AddConfig, Lesson
 from make_agent_ros.training.prompts import record_prompts
-from make_agent_ros.training.zoo import distil
 
 
 def known_policies(generator: Generator, count: int, seed: int) -> list[Bundle]:

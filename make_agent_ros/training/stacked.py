@@ -11,7 +11,7 @@ from make_agent_ros.generator.codec import mlp_forward
 from make_agent_ros.policy.mlp import MlpShape
 
 if TYPE_CHECKING:
-    from make_agent_ros.training.zoo import ZooConfig
+    from make_agent_ros.training.distil import ZooConfig
 
 
 class StackedMlp(torch.nn.Module):

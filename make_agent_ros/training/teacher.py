@@ -7,6 +7,7 @@ residual on that reference. It is the source of the zoo's data, and the oracle o
 from __future__ import annotations
 
 import csv
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -81,16 +82,25 @@ class Teacher:
 
         Raises:
             FileNotFoundError: no checkpoint in `folder`.
+            ValueError: the calibration is of another teacher.
         """
         env = RslEnv(EnvConfig(envs=4, worlds=1))
         algorithm = make_algorithm(env, TeacherConfig())
         load_checkpoint(folder / 'teacher', modules_of(algorithm))
-        calibration = folder / CALIBRATION_FILE
-        if not calibration.exists():
-            return cls(algorithm.actor)
-        from make_agent_ros.training.calibration import load_calibration
+        teacher = cls(algorithm.actor)
+        if (folder / CALIBRATION_FILE).exists():
+            from make_agent_ros.training.calibration import load_calibration
 
-        return cls(algorithm.actor, load_calibration(calibration))
+            teacher.tell = load_calibration(folder / CALIBRATION_FILE, teacher.digest)
+        return teacher
+
+    @property
+    def digest(self) -> str:
+        """What identifies its weights, 16 hexadecimal digits."""
+        sha = hashlib.sha256()
+        for name, tensor in sorted(self.actor.state_dict().items()):
+            sha.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+        return sha.hexdigest()[:16]
 
     @torch.inference_mode()
     def residual(self, obs: np.ndarray) -> np.ndarray:

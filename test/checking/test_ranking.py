@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from make_agent_ros.checking.ranking import candidate_cost, prompt_gait, rank
+from make_agent_ros.checking.ranking import candidate_cost, good_share, prompt_gait, rank
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
@@ -115,3 +115,25 @@ def test_several_prompts_count_on_average_and_phases_around_the_circle():
     for gait in each:  # FL is 0, or just below 1 on the other side of it
         apart = np.abs((both.phase_offset - gait.phase_offset + 0.5) % 1.0 - 0.5)
         assert apart.max() < 0.1
+
+
+def test_a_walk_is_good_when_all_of_it_is_and_the_edge_counts_half():
+    names = ('velocity_rmse_m_s', 'yaw_rmse_rad_s', 'frequency_rel', 'phase_cycles', 'height_m')
+    errors = {name: np.zeros(4) for name in names}
+    errors['height_m'] = np.array([0.0, 0.02, 0.05, np.inf])
+    share = good_share(errors)
+    assert share[0] > 0.99
+    assert share[1] == pytest.approx(0.5, abs=0.01)
+    assert 0.0 < share[3] < share[2] < 1e-4
+
+
+def test_the_command_that_comes_out_moves_the_robot_as_fast_as_it_was_asked(ranking, candidates):
+    """In worlds that the ranking has not seen, told what it found, less bias than before."""
+    worlds = randomised_worlds(6, 77)
+    asked = candidates[3].default_command[None]
+
+    def bias(command):
+        log = rollout([candidates[3]], worlds, command, 8.0, seed=77)
+        return abs(np.median(log.planar_velocity[0, :, 50:, 0].mean(axis=1)) - asked[0, 0])
+
+    assert bias(ranking.command[3:4]) < bias(asked) + 0.01

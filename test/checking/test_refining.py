@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from make_agent_ros.checking.refining import PARENTS, _children, refine
+from make_agent_ros.checking.ranking import Ranking
+from make_agent_ros.checking.refining import PARENTS, _children, _with_evidence, refine
 from make_agent_ros.generator import Generator
 from make_agent_ros.policy.bundle import load
 from make_agent_ros.resources import resource_path
@@ -63,3 +64,13 @@ def test_what_cannot_be_refined_is_refused(proposed, rounds, count, words):
     prompt, latents, decode = proposed
     with pytest.raises(ValueError, match=words):
         refine(decode, latents[:count], prompt, 3, rounds)
+
+
+def test_what_parents_did_before_counts_beside_their_latest_walks():
+    figures = {'falls': np.zeros(3)}
+    before = Ranking(1, np.array([9.0, 1.0, 2.0]), figures, np.zeros((3, 3)), 1.0)
+    now = Ranking(2, np.array([3.0, 8.0, 2.5]), figures, np.ones((3, 3)), 1.0)
+    both = _with_evidence(now, np.array([2.0, 1.0]), before, np.array([1, 2]))
+    np.testing.assert_allclose(both.cost, [5 / 3, 5.0, 2.5])
+    np.testing.assert_allclose(both.command[:, 0], [1 / 3, 1 / 2, 1.0])
+    assert both.best == 0

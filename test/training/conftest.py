@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from make_agent_ros.training.distil import build_zoo
 from make_agent_ros.training.teacher import train_teacher
-from make_agent_ros.training.zoo import Zoo, build_zoo
+from make_agent_ros.training.zoo import Zoo
 
 from .tiny import SPLIT, TEACHER, ZOO
 

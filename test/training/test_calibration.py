@@ -21,6 +21,8 @@ from make_agent_ros.training.teacher import CALIBRATION_FILE, Teacher
 class _Script(Teacher):
     """Adds nothing to the scripted gait, which walks at some velocity of its own."""
 
+    digest = '5c21'
+
     def __init__(self):
         pass
 
@@ -88,6 +90,7 @@ def test_what_is_fitted_predicts_the_bias_of_walks_and_comes_back_from_its_file(
     told = tell(trots, command)
     # The script slips: it is slower than told, and so is told to be faster.
     assert told[:, 0].mean() > 0.52
-    np.testing.assert_allclose(
-        load_calibration(tmp_path / CALIBRATION_FILE)(trots, command), told, atol=1e-6
-    )
+    again = load_calibration(tmp_path / CALIBRATION_FILE, _Script.digest)
+    np.testing.assert_allclose(again(trots, command), told, atol=1e-6)
+    with pytest.raises(ValueError, match=r'made for teacher 5c21.*the one here is another.*zoo'):
+        load_calibration(tmp_path / CALIBRATION_FILE, 'another')

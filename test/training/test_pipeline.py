@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from make_agent_ros.generator import Generator
+from make_agent_ros.training.distil import build_zoo
 from make_agent_ros.training.generator import TrainingError, train_generator
 from make_agent_ros.training.losses import ABLATIONS, GeneratorConfig
 from make_agent_ros.training.main import StageError, main
 from make_agent_ros.training.teacher import Teacher, train_teacher
-from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo, build_zoo
+from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo
 
 from .tiny import GENERATOR, SPLIT, TEACHER, ZOO
 

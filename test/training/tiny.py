@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from make_agent_ros.training.distil import ZooConfig
 from make_agent_ros.training.generator import GeneratorConfig
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import TeacherConfig
-from make_agent_ros.training.zoo import ZooConfig
 
 TEACHER = TeacherConfig(iterations=2, envs=20, checkpoint_every=1)
 ZOO = ZooConfig(

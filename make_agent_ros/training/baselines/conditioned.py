@@ -38,14 +38,14 @@ Kind = Literal['hypernetwork', 'conditioned_concat', 'conditioned_film']
 
 @dataclass(frozen=True)
 class ConditionedConfig:
-    """Sizes of a deterministic baseline."""
+    """Sizes of a deterministic baseline; embedding, updates and batch are the generator's."""
 
     seed: int = 0
-    embedding: int = 64
+    embedding: int = 96
     hidden: tuple[int, ...] = (256, 128)
     """Hidden layers of the one conditioned policy: more than a zoo policy's 64-64, because it must
     hold all behaviours at once. The hypernetwork makes policies of the zoo's own shape."""
-    width: int = 256
+    width: int = 384
     """Hidden layers of the hypernetwork, and so the rank of the residuals that it makes."""
     states: int = 64
     """States per behaviour and update."""
@@ -56,7 +56,7 @@ class ConditionedConfig:
     """Weight of the loss on perturbed states, where the zoo's own policy is the target."""
     frequency: float = 5.0
     """Weight of the squared error of the log frequency."""
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(updates=5000, batch=96))
 
 
 class PromptNet(nn.Module):

@@ -8,7 +8,8 @@ the learning rate, which is one cycle here; their moving average of the U-Net is
 validation only and has no part in what is saved, so there is none here. Their policies have no
 gait clock: its frequency is measured in the prompt.
 
-Useful training takes a GPU (`device`); on CPU the sizes must shrink.
+Useful training at full size takes a GPU (`device`). `SMALL` is the same with a U-Net of a quarter
+of the channels (13 M parameters) and fewer updates, which takes half an hour on one core.
 """
 
 from __future__ import annotations
@@ -23,25 +24,38 @@ from make_agent_ros.generator.embedding import CHANNELS, trajectory_features
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.training.baselines.cloning import gait_clock
-from make_agent_ros.training.baselines.fitting import BaselineError, FitLog, ZooBatches, fit
+from make_agent_ros.training.baselines.fitting import (
+    BaselineError,
+    FitConfig,
+    FitLog,
+    ZooBatches,
+    fit,
+)
 from make_agent_ros.training.baselines.method import as_bundles, check_velocity
 from make_agent_ros.training.baselines.official_nets import OfficialConfig, OfficialNet
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.prompts import PromptData
 from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo
 
+SMALL = OfficialConfig(
+    widths=(128, 256, 512),
+    diffusion=FitConfig(2500, 128, 2e-4, weight_decay=5e-4, betas=(0.95, 0.999)),
+)
+"""What half an hour on one core can fit."""
+
 
 class Official:
     """A `Method`: autoencoder, embeddings and diffusion, fitted one after the other."""
 
-    def __init__(self, config: OfficialConfig | None = None) -> None:
+    def __init__(self, config: OfficialConfig | None = None, name: str = 'official') -> None:
         """Build the nets with random weights.
 
         Args:
             config: sizes; at the released ones 195 M parameters, 0.8 GB, and three times that
                 while it is fitted.
+            name: of this method among others.
         """
-        self.name, self.config = 'official', config or OfficialConfig()
+        self.name, self.config = name, config or OfficialConfig()
         torch.manual_seed(self.config.seed)
         self.net = OfficialNet(self.config).eval()
         self.log: dict[str, FitLog] = {}

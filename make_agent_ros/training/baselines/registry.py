@@ -8,7 +8,7 @@ from make_agent_ros.training.baselines.cloning import Cloning
 from make_agent_ros.training.baselines.conditioned import Conditioned
 from make_agent_ros.training.baselines.method import Method
 from make_agent_ros.training.baselines.nearest import BasePolicy, Embed, Nearest
-from make_agent_ros.training.baselines.official import Official
+from make_agent_ros.training.baselines.official import SMALL, Official
 
 _MAKERS: dict[str, Callable[[], Method]] = {
     'cloning_scratch': lambda: Cloning('scratch'),
@@ -21,6 +21,7 @@ _MAKERS: dict[str, Callable[[], Method]] = {
     'noisy_style': lambda: Nearest('noisy'),
     'base': BasePolicy,
     'official': Official,
+    'official_small': lambda: Official(SMALL, 'official_small'),
 }
 _BY_EMBEDDING: dict[str, Callable[[Embed], Method]] = {
     'nearest_embedding': lambda embed: Nearest('nearest', embed=embed),
