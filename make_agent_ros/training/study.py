@@ -36,6 +36,8 @@ MEASURED = 'generator_measured'
 """Folder of the generator that has seen no withheld behaviour, within a run."""
 FULL_SIZE = 'official'
 """The one baseline that takes days without a GPU: measured only where it has been fitted."""
+USUAL = 'usual'
+"""The part that changes nothing, for the others to be held against."""
 STEPS = (1, 2, 4, 16)
 GUIDANCE = (1.5, 2.5)
 PROMPT_S = (1.0, 2.0, 8.0)
@@ -56,7 +58,9 @@ class StudyConfig:
     only: tuple[str, ...] = ()
     """Parts to measure now, by name or kind; all when empty. The page has all that are done."""
     config: QualityConfig = field(default_factory=QualityConfig)
-    """Sizes; `splits` and `methods` are the parts' own."""
+    """Sizes; `methods` are those on the splits, all when empty."""
+    fewer_prompts: int = 50
+    """Of the parts that change one thing at a time."""
     behaviours: tuple[int, ...] = (50, 200, 600, 2000)
     """Points of the scaling curve."""
     zoo: int = 600
@@ -93,12 +97,18 @@ def parts_of(study: StudyConfig) -> list[Part]:
     baselines = tuple(m for m in NAMES if m not in (*NEAREST, FULL_SIZE))
     if (study.folder / 'baselines' / f'{FULL_SIZE}.json').exists():
         baselines += (FULL_SIZE,)
-    ladder = (TEACHER, *DIRECT, *ranked, REFINED, *NEAREST, *baselines)
+    everything = (TEACHER, *DIRECT, *ranked, REFINED, *NEAREST, *baselines)
+    ladder = study.config.methods or everything
     parts = [
         Part(name, 'split', replace(study.config, splits=(name,), methods=ladder))
         for name in SPLITS
     ]
-    one = replace(study.config, splits=('interpolation',), methods=('regression', 'first_sample'))
+    one = replace(
+        study.config,
+        splits=('interpolation',),
+        methods=('regression', 'first_sample'),
+        prompts=min(study.fewer_prompts, study.config.prompts),
+    )
     for count in study.behaviours:
         train = replace(study.generator, behaviours=count)
         parts.append(Part(f'scale_{count}', 'scaling', one, f'scale_{count}', train))
@@ -111,31 +121,40 @@ def parts_of(study: StudyConfig) -> list[Part]:
             Part(folder, 'ablation', one, f'{folder}/{MEASURED}', study.generator, without=name)
         )
     sampled = replace(one, methods=('first_sample',))
-    asked = replace(one, methods=(*one.methods, ranked[1]))
     return [
         *parts,
+        Part(USUAL, 'sampler', one),
         *(Part(f'steps_{n}', 'sampler', replace(sampled, steps=n)) for n in STEPS),
         *(Part(f'guidance_{g:g}', 'sampler', replace(sampled, guidance=g)) for g in GUIDANCE),
-        *(Part(f'prompt_{t:g}', 'prompt', replace(asked, prompt_s=t)) for t in PROMPT_S),
+        *(Part(f'prompt_{t:g}', 'prompt', replace(one, prompt_s=t)) for t in PROMPT_S),
     ]
 
 
 def run_study(arguments: Sequence[str]) -> dict[str, float]:
-    """Run `bench study` and return all figures that are known.
+    """Run `bench study` and return all figures that are known; see `measure_all`."""
+    study = tyro.cli(StudyConfig, args=list(arguments), prog='make-agent bench study')
+    return measure_all(study, Split.load(study.split), arguments)
+
+
+def measure_all(study: StudyConfig, split: Split, arguments: Sequence[str]) -> dict[str, float]:
+    """Measure what is asked for and not yet known, write the page, return all known figures.
 
     Figures of splits keep their names, `<what>.<split>.<method>`; those of other parts have the
     part's name before them.
 
+    Args:
+        study: what to measure.
+        split: of the behaviours.
+        arguments: of the command, for the page.
+
     Raises:
         ValueError: `only` names no part.
     """
-    study = tyro.cli(StudyConfig, args=list(arguments), prog='make-agent bench study')
     parts = parts_of(study)
     known = {part.name for part in parts} | {part.kind for part in parts}
     if unknown := [name for name in study.only if name not in known]:
         raise ValueError(f'no part {unknown}; choose from {", ".join(sorted(known))}')
     study.out.mkdir(parents=True, exist_ok=True)
-    split = Split.load(study.split)
     console = Console(stderr=True)
     for part in parts:
         if study.only and not {part.name, part.kind} & set(study.only):

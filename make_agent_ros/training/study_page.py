@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from make_agent_ros.checking.page import Html, Section, escape, figure, html_page, table
 from make_agent_ros.checking.plots import FELL_COLOUR, POLICY_COLOUR, tidy
 from make_agent_ros.training.bench import cell, methods_of
+from make_agent_ros.training.held_out import QualityConfig
 from make_agent_ros.training.quality_page import (
     beyond_section,
     definitions,
@@ -20,7 +21,7 @@ from make_agent_ros.training.quality_page import (
     title_of,
     two_lines,
 )
-from make_agent_ros.training.study import Part
+from make_agent_ros.training.study import USUAL, Part
 
 BASE = 'interpolation'
 """Split on which one thing at a time is changed."""
@@ -170,27 +171,26 @@ def _changes(parts: Sequence[Part], results: Results) -> Section | None:
     mine = [part for part in parts if part.kind in ('sampler', 'prompt')]
     if not mine:
         return None
-    methods: tuple[str, ...] = ('regression', 'first_sample')
-    for part in mine:
-        methods = (*methods, *(set(methods_of(results[part.name]['figures'], BASE)) - {*methods}))
-    rows = []
-    if BASE in results:
-        rows.append(_row('as usual', results[BASE]['figures'], methods))
-    for part in mine:
-        name, _, value = part.name.partition('_')
-        label = {
-            'steps': f'{value} steps of the integrator',
-            'guidance': f'guidance {value}',
-            'prompt': f'prompt of {value} s',
-        }[name]
-        rows.append(_row(label, results[part.name]['figures'], methods))
-    usual = mine[0].config
+    methods = ('regression', 'first_sample')
+    rows = [_row(_change(part.name), results[part.name]['figures'], methods) for part in mine]
+    usual = QualityConfig()
     return Section(
         'Sampler and prompt',
         table(_headers('change', methods), rows),
-        f'As usual: {usual.steps if mine[0].kind != "sampler" else 8} steps, guidance 1, prompt '
-        'of 4 s.',
+        f'As usual: {usual.steps} steps, guidance {usual.guidance:g}, prompt of '
+        f'{usual.prompt_s:g} s. {mine[0].config.prompts} prompts; the regression has no sampler.',
     )
+
+
+def _change(name: str) -> str:
+    """Say what a part changes."""
+    what, _, value = name.partition('_')
+    return {
+        USUAL: 'as usual',
+        'steps': f'{value} steps of the integrator',
+        'guidance': f'guidance {value}',
+        'prompt': f'prompt of {value} s',
+    }[what]
 
 
 def _origin(parts: Sequence[Part], results: Results, arguments: Sequence[str]) -> Section:
