@@ -10,11 +10,12 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+
+from make_agent_ros import benches
 
 USER_ERROR = 2
 """Exit code when the input is at fault; 1 means that the answer is no (fell, check failed)."""
@@ -275,16 +276,11 @@ def train(
     raise typer.Exit(main(stage, context.args))
 
 
-TRAINING_BENCHES = ('teacher', 'prompts', 'generator', 'quality', 'study', 'check')
-"""Those that take options of their own: `make-agent bench quality --help`."""
-BENCHES = ('controller', 'faults', 'kills', 'soak', 'recorder', 'sim', *TRAINING_BENCHES)
-
-
 @app.command(context_settings=PASS_ON)
 @verb
 def bench(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help=f'{", ".join(BENCHES)}.')] = '',
+    what: Annotated[str, typer.Argument(help=f'{", ".join(benches.ALL)}.')] = '',
     json: JsonFile = None,
     load: Annotated[bool, typer.Option(help='controller: also with every core busy.')] = False,
     seconds: Annotated[float, typer.Option(help='controller: per measurement.')] = 30.0,
@@ -302,35 +298,14 @@ def bench(
     if not what or what.startswith('-'):
         typer.echo(context.get_help())
         return
-    if what not in BENCHES:
-        raise _fail(f'nothing to measure called {what!r}; there are {", ".join(BENCHES)}')
-    passes_on = what in TRAINING_BENCHES
-    if context.args and not passes_on:
+    if what not in benches.ALL:
+        raise _fail(f'nothing to measure called {what!r}; there are {", ".join(benches.ALL)}')
+    if context.args and what not in benches.TRAINING:
         raise _fail(f'bench {what} does not take {" ".join(context.args)}; see bench --help')
-    if what == 'recorder':
-        from make_agent_ros.nodes.recorder_bench import run_recorder
-
-        kills = 20 if count is None else count
-        run_recorder(json, minutes=minutes, kills=kills, seed=seed)
-        return
-    if not (passes_on or what == 'sim'):
-        from make_agent_ros.nodes.bench.command import Options, measure
-
-        kills = 100 if count is None else max(count, 1)
-        options = Options(load, seconds, repeats, tuple(only or ()), kills, seed, minutes)
-        measure(what, options, json)
-        return
-    if what == 'sim':
-        from make_agent_ros.checking.benchmark import bench_simulation
-
-        figures = bench_simulation()
-        typer.echo('\n'.join(f'{name:>20} {value:.4g}' for name, value in figures.items()))
-    else:
-        from make_agent_ros.training import bench as run
-
-        figures = run(what, context.args)
-    if json is not None:
-        json.write_text(dumps(figures, indent=1) + '\n', encoding='utf-8')
+    options = benches.Options(
+        load, seconds, repeats, tuple(only or ()), count, seed, minutes, tuple(context.args)
+    )
+    benches.run(what, options, json)
 
 
 @app.command()

@@ -187,41 +187,10 @@ class Generator(torch.nn.Module):
         return float(distance), float(self.novelty_threshold)
 
     def sample(
-        self,
-        prompts: Trajectory | Sequence[Trajectory],
-        n: int = 16,
-        seed: int = 0,
-        *,
-        steps: int = 8,
-        guidance: float = 1.0,
-        temperature: float = 1.0,
-        allow_novel: bool = False,
+        self, prompts: Trajectory | Sequence[Trajectory], n: int = 16, seed: int = 0, **how: Any
     ) -> list[Bundle]:
-        """Generate `n` policies that move as the prompt does.
-
-        Args:
-            prompts: one 50 Hz trajectory, or several of one style.
-            n: number of candidates.
-            seed: of the noise; the same seed gives the same policies.
-            steps: of the flow's integrator.
-            guidance: see `LatentFlow.sample`.
-            temperature: see `LatentFlow.sample`.
-            allow_novel: generate even when the prompt is unlike the training behaviours.
-
-        Raises:
-            NovelPromptError: the prompt is too far, and `allow_novel` is off.
-        """
-        return self.decode_proposal(
-            self.propose(
-                prompts,
-                n,
-                seed,
-                steps=steps,
-                guidance=guidance,
-                temperature=temperature,
-                allow_novel=allow_novel,
-            )
-        )
+        """Generate `n` policies that move as the prompt does: what `propose` draws, decoded."""
+        return self.decode_proposal(self.propose(prompts, n, seed, **how))
 
     @torch.no_grad()
     def propose(
@@ -233,7 +202,7 @@ class Generator(torch.nn.Module):
         allow_novel: bool = False,
         **options: Any,
     ) -> Proposal:
-        """Draw `n` candidates as latents; `sample` decodes them. See there.
+        """Draw `n` candidates for policies that move as the prompt does, as latents.
 
         The first is the regression, which unranked is better than a sample (`bench quality`); the
         others are samples of the flow around it, for ranking to choose from.
@@ -241,9 +210,9 @@ class Generator(torch.nn.Module):
         Args:
             prompts: one 50 Hz trajectory, or several of one style.
             n: number of candidates.
-            seed: of the noise.
-            allow_novel: as in `sample`.
-            options: of `LatentFlow.sample`.
+            seed: of the noise; the same seed gives the same policies.
+            allow_novel: generate even when the prompt is unlike the training behaviours.
+            options: `steps`, `guidance` and `temperature` of `LatentFlow.sample`.
 
         Raises:
             NovelPromptError: the prompt is too far, and `allow_novel` is off.

@@ -27,7 +27,7 @@ def main(stage: str, arguments: Sequence[str]) -> int:
 
 
 def bench(what: str, arguments: Sequence[str]) -> dict[str, float]:
-    """Measure one of `cli.TRAINING_BENCHES`, print its table and return its flat figures."""
+    """Measure one of `benches.TRAINING`, print its table and return its flat figures."""
     module, function = _BENCHES[what]
     found = getattr(import_module(f'make_agent_ros.training.{module}'), function)(arguments)
     return dict(found)

@@ -55,7 +55,7 @@ class StudyConfig:
     """Receives one JSON per part, `results.json` and `results.html`."""
     split: Path | None = None
     """YAML of the behaviour split; the package's config/behaviours.yaml when omitted."""
-    only: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     """Parts to measure now, by name or kind; all when empty. The page has all that are done."""
     config: QualityConfig = field(default_factory=QualityConfig)
     """Sizes; `methods` are those on the splits, all when empty."""
@@ -148,16 +148,16 @@ def measure_all(study: StudyConfig, split: Split, arguments: Sequence[str]) -> d
         arguments: of the command, for the page.
 
     Raises:
-        ValueError: `only` names no part.
+        ValueError: `parts` names one that does not exist.
     """
     parts = parts_of(study)
     known = {part.name for part in parts} | {part.kind for part in parts}
-    if unknown := [name for name in study.only if name not in known]:
+    if unknown := [name for name in study.parts if name not in known]:
         raise ValueError(f'no part {unknown}; choose from {", ".join(sorted(known))}')
     study.out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     for part in parts:
-        if study.only and not {part.name, part.kind} & set(study.only):
+        if study.parts and not {part.name, part.kind} & set(study.parts):
             continue
         seconds = measure_part(study, part, split)
         console.print(f'{part.name}: ' + (f'{seconds:.0f} s' if seconds else 'known already'))

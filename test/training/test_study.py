@@ -23,7 +23,7 @@ def study(crouching, run, tmp_path):
     sizes = QualityConfig(prompts=2, worlds=2, seconds=4.0, candidates=2, prompt_s=2.0)
     return StudyConfig(
         folder=crouching, out=tmp_path / 'study', config=sizes, behaviours=(4, 8), zoo=8,
-        generator=GENERATOR, only=('scaling', 'without_layer_scale', 'steps_2'),
+        generator=GENERATOR, parts=('scaling', 'without_layer_scale', 'steps_2'),
     )  # fmt: skip
 
 
@@ -39,15 +39,15 @@ def test_parts_are_measured_once_and_the_page_has_all_that_are_known(study, caps
     assert json.loads((study.out / 'results.json').read_text()) == figures
     written = (study.out / 'scale_4.json').stat().st_mtime_ns
     capsys.readouterr()
-    assert measure_all(replace(study, only=('scale_4',)), SPLIT, []) == figures
+    assert measure_all(replace(study, parts=('scale_4',)), SPLIT, []) == figures
     assert 'scale_4: known already' in capsys.readouterr().err
     assert (study.out / 'scale_4.json').stat().st_mtime_ns == written
-    other = replace(study, only=('scale_4',), config=replace(study.config, worlds=3))
+    other = replace(study, parts=('scale_4',), config=replace(study.config, worlds=3))
     assert measure_all(other, SPLIT, [])['scale_4.worlds'] == 3.0
 
 
 def test_the_whole_study_asks_for_every_split_method_and_ablation_once(study):
-    parts = parts_of(replace(study, only=()))
+    parts = parts_of(replace(study, parts=()))
     names = [part.name for part in parts]
     assert len(names) == len(set(names))
     assert names[:4] == ['interpolation', 'corner', 'gait_out', 'foreign']
@@ -64,4 +64,4 @@ def test_the_whole_study_asks_for_every_split_method_and_ablation_once(study):
 
 def test_a_part_that_does_not_exist_is_refused_with_those_that_do(study):
     with pytest.raises(ValueError, match=r'no part.*scale_4'):
-        measure_all(replace(study, only=('scale_5',)), SPLIT, [])
+        measure_all(replace(study, parts=('scale_5',)), SPLIT, [])
