@@ -129,7 +129,7 @@ def foreign_held_out(
     return HeldOut(
         behaviours=BehaviourSet(Styles.join([one.styles for one in shown]), velocity),
         commands=velocity,
-        prompts=walks.recordings(seed=config.seed),
+        prompts=[*walks.recordings(seed=config.seed)],
         gait=gait_of(walks),
         tried=sum(one.tried for one in shown),
         groups=tuple(groups),

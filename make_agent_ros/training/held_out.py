@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from make_agent_ros.generator.embedding import RATE_HZ
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, describe_gait
+from make_agent_ros.recording.resample import resample
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
-from make_agent_ros.simulation.model import randomised_worlds
+from make_agent_ros.simulation.batch import SensorNoise
+from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
 from make_agent_ros.training.behaviour import BehaviourSet
 from make_agent_ros.training.oracle import teacher_rollout
@@ -35,6 +38,34 @@ DEMONSTRATIONS = 4
 
 
 @dataclass(frozen=True)
+class Showing:
+    """Circumstances in which a policy shows its behaviour."""
+
+    worlds: WorldRanges = field(default_factory=WorldRanges)
+    push_m_s: float = 0.0
+    noise: SensorNoise = field(default_factory=SensorNoise)
+    rate_hz: float = RATE_HZ
+    """Of the recording; one at another rate is resampled."""
+    recordings: int = 1
+    """Prompts of one style, each from another world, that are given together."""
+
+
+SHOWINGS: dict[str, Showing] = {
+    'usual': Showing(),
+    'noisy': Showing(noise=SensorNoise(0.45, 0.09, 0.03, 3.0)),
+    'loaded': Showing(WorldRanges(payload_kg=(3.0, 4.0))),
+    'slippery': Showing(WorldRanges(friction=(0.4, 0.45))),
+    'pushed': Showing(push_m_s=0.4),
+    'resampled': Showing(rate_hz=33.3),
+    'several': Showing(recordings=3),
+}
+"""Noise three times the usual; a load beyond training; the slipperiest floor of training; kicks
+every 4 s; recorded at two thirds of the rate; up to three recordings of one style at once."""
+Prompt = Trajectory | list[Trajectory]
+"""One recording, or several of one style."""
+
+
+@dataclass(frozen=True)
 class QualityConfig:
     """Sizes of the benchmark."""
 
@@ -48,6 +79,8 @@ class QualityConfig:
     seconds: float = 20.0
     candidates: int = 16
     prompt_s: float = 4.0
+    shown: str = 'usual'
+    """In which of `SHOWINGS` policies of a run show their behaviours."""
     steps: int = 8
     """Of the flow's integrator."""
     guidance: float = 1.0
@@ -66,7 +99,7 @@ class HeldOut:
     commands: np.ndarray
     """What whoever walks them was told, or how fast it truly walked where it was told otherwise:
     vx, vy m/s, wz rad/s, (n, 3)."""
-    prompts: list[Trajectory]
+    prompts: list[Prompt]
     """At 50 Hz, of equal length, with noise of the sensors."""
     gait: Gait
     """What was walked in the prompts, by joints, attitude and true contacts, (n,)."""
@@ -136,15 +169,28 @@ def shown_by_policies(path: Path, config: QualityConfig) -> HeldOut:
     """
     zoo = Zoo.load(path)
     ids = np.arange(min(_enough(config.prompts), len(zoo)))
+    showing = showing_of(config)
     log = rollout(
         zoo.bundles(ids),
-        randomised_worlds(DEMONSTRATIONS, config.seed + 1),
+        randomised_worlds(DEMONSTRATIONS, config.seed + 1, showing.worlds),
         zoo.behaviours.default_command[ids],
         _shown_s(config),
+        push_m_s=showing.push_m_s,
         seed=config.seed + 1,
     )
     shown = _upright(log, config.prompts, path.name)
     return _cut(log, shown, zoo.behaviours[shown], config, zoo.bundles(shown), zoo.weights[shown])
+
+
+def showing_of(config: QualityConfig) -> Showing:
+    """Return the circumstances that the configuration names.
+
+    Raises:
+        ValueError: none is called so.
+    """
+    if config.shown not in SHOWINGS:
+        raise ValueError(f'no prompts {config.shown!r}; choose from {", ".join(SHOWINGS)}')
+    return SHOWINGS[config.shown]
 
 
 def shown_by_teacher(teacher: Teacher, behaviours: BehaviourSet, config: QualityConfig) -> HeldOut:
@@ -190,10 +236,22 @@ def _cut(
 ) -> HeldOut:
     """Cut a prompt out of each row's first world without a fall."""
     world = log.fell.argmin(axis=1)
-    prompts = [
-        prompt_from_log(log, int(i), int(world[i]), SETTLE_S, config.prompt_s, seed=config.seed)
-        for i in shown
-    ]
+    showing = showing_of(config)
+
+    def recording(i: int, w: int) -> Trajectory:
+        cut = prompt_from_log(
+            log, i, w, SETTLE_S, config.prompt_s, noise=showing.noise, seed=config.seed
+        )
+        if showing.rate_hz == RATE_HZ:
+            return cut
+        return resample(resample(cut, showing.rate_hz), RATE_HZ)
+
+    prompts: list[Prompt] = [recording(int(i), int(world[i])) for i in shown]
+    if showing.recordings > 1:
+        prompts = [
+            [recording(int(i), int(w)) for w in np.flatnonzero(~log.fell[i])[: showing.recordings]]
+            for i in shown
+        ]
     tried = len(log.fell) if len(shown) < config.prompts else int(shown[-1]) + 1
     gait = walked_gait(log, SETTLE_S, config.prompt_s)[shown, world[shown]]
     return HeldOut(

@@ -137,7 +137,8 @@ class Methods:
         fit_once(method, folder / 'baselines', training, prompts)
         velocity = np.stack([v for _, v in self.embedded])
         style = self.held_out.behaviours.styles.vector()
-        return method.bundles(self.held_out.prompts, velocity, self.config.seed, style)
+        prompts = [p[0] if isinstance(p, list) else p for p in self.held_out.prompts]
+        return method.bundles(prompts, velocity, self.config.seed, style)
 
     @torch.no_grad()
     def _embed(self, windows: np.ndarray) -> np.ndarray:

@@ -333,7 +333,7 @@ def _origin(figures: Mapping[str, float], origin: Origin) -> Section:
     ]
     for one in fields(QualityConfig):
         value = getattr(origin.config, one.name)
-        text = ' '.join(value) if isinstance(value, tuple) else f'{value:g}'
+        text = ' '.join(value) if isinstance(value, tuple) else str(value)
         rows.append([one.name, text or 'all of the ladder'])
     rows.append(
         ['versions', ', '.join(f'{name} {version(name)}' for name in ('mujoco', 'torch', 'numpy'))]

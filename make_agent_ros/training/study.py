@@ -24,7 +24,7 @@ from make_agent_ros.training.baselines import NAMES
 from make_agent_ros.training.distil import ABLATIONS as ZOO_ABLATIONS
 from make_agent_ros.training.distil import ZooConfig, build_zoo
 from make_agent_ros.training.generator import train_generator
-from make_agent_ros.training.held_out import SPLITS, Material, QualityConfig
+from make_agent_ros.training.held_out import SHOWINGS, SPLITS, Material, QualityConfig
 from make_agent_ros.training.ladder import bench_quality
 from make_agent_ros.training.losses import ABLATIONS, GeneratorConfig
 from make_agent_ros.training.methods import DIRECT, NEAREST, REFINED, TEACHER
@@ -127,6 +127,7 @@ def parts_of(study: StudyConfig) -> list[Part]:
         *(Part(f'steps_{n}', 'sampler', replace(sampled, steps=n)) for n in STEPS),
         *(Part(f'guidance_{g:g}', 'sampler', replace(sampled, guidance=g)) for g in GUIDANCE),
         *(Part(f'prompt_{t:g}', 'prompt', replace(one, prompt_s=t)) for t in PROMPT_S),
+        *(Part(f'shown_{k}', 'prompt', replace(one, shown=k)) for k in SHOWINGS if k != USUAL),
     ]
 
 

@@ -31,6 +31,14 @@ WORDS = {
     'without_clock': 'policies see no gait clock',
     'without_shared_start': 'every policy of the zoo starts from random weights of its own',
 }
+SHOWN = {
+    'noisy': 'prompt with three times the noise',
+    'loaded': 'prompt with a load of 3-4 kg',
+    'slippery': 'prompt on friction 0.40-0.45',
+    'pushed': 'prompt with kicks',
+    'resampled': 'prompt recorded at 33 Hz',
+    'several': 'up to three prompts at once',
+}
 COLUMNS = {'walks': 'walks', 'qualified': 'qualified'}
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -185,6 +193,8 @@ def _changes(parts: Sequence[Part], results: Results) -> Section | None:
 def _change(name: str) -> str:
     """Say what a part changes."""
     what, _, value = name.partition('_')
+    if what == 'shown':
+        return SHOWN[value]
     return {
         USUAL: 'as usual',
         'steps': f'{value} steps of the integrator',

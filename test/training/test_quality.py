@@ -13,7 +13,14 @@ from make_agent_ros.recording.gait import Gait
 from make_agent_ros.training.bench import quality_table, run_quality
 from make_agent_ros.training.beyond import Samples, nearest, prompt_swap
 from make_agent_ros.training.generator import train_generator
-from make_agent_ros.training.held_out import SIDE_OF, HeldOut, Material, QualityConfig
+from make_agent_ros.training.held_out import (
+    SHOWINGS,
+    SIDE_OF,
+    HeldOut,
+    Material,
+    QualityConfig,
+    shown_by_policies,
+)
 from make_agent_ros.training.ladder import bench_quality, lost_at, paired
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.quality import clustered_share
@@ -183,3 +190,29 @@ def test_walks_of_one_policy_count_as_fewer_than_as_many_independent_ones():
     whole = clustered_share(np.ones((50, 10), bool), 'x')
     assert whole['x'] == whole['x.high'] == 1.0
     assert whole['x.low'] == pytest.approx(50 / (50 + 1.96**2))  # Wilson's, of 50 prompts
+
+
+@pytest.mark.parametrize('kind', sorted(SHOWINGS))
+def test_behaviours_are_shown_in_many_circumstances(crouching, kind):
+    config = QualityConfig(prompts=2, prompt_s=2.0, shown=kind)
+    usual = replace(config, shown='usual')
+    path = crouching / 'zoo_held_out.safetensors'
+    shown, plain = shown_by_policies(path, config), shown_by_policies(path, usual)
+    assert len(shown.prompts) == 2
+    prompt, reference = shown.prompts[0], plain.prompts[0]
+    if kind == 'several':
+        assert 1 < len(prompt) <= 3
+        np.testing.assert_array_equal(prompt[0].joint_pos, reference.joint_pos)
+        return
+    same = prompt.joint_pos.shape == reference.joint_pos.shape and np.allclose(
+        prompt.joint_pos, reference.joint_pos
+    )
+    assert same == (kind == 'usual')
+    assert abs(prompt.duration_s - 2.0) < 0.1
+    assert np.abs(np.diff(prompt.time_s) - 0.02).max() < 1e-9
+
+
+def test_an_unknown_circumstance_is_refused_with_the_known_ones(crouching):
+    config = QualityConfig(prompts=2, shown='underwater')
+    with pytest.raises(ValueError, match='noisy'):
+        shown_by_policies(crouching / 'zoo_held_out.safetensors', config)
