@@ -143,7 +143,7 @@ class _Bench:
         qualified = {name: figures.qualified(self.limits) for name, figures in measured.items()}
         result |= paired(split, qualified, self.methods.ranked[-1])
         self.say(0.9, 'beyond quality')
-        if 'first_sample' in qualified:
+        if 'first_sample' in qualified and self.methods.ranked[-1] in qualified:
             result |= beyond_quality(
                 split, self.methods, mostly(qualified['first_sample']), self.config
             )
@@ -164,7 +164,7 @@ class _Bench:
         bundles = self.methods.bundles(name, lambda x: self.say(share + step * x, 'ranking'))
         commands = np.stack([b.default_command for b in bundles])
         asked = commands
-        if name in self.methods.ranked:
+        if self.methods.judged_by_prompt(name):
             asked = np.stack([velocity for _, velocity in self.methods.embedded])
         figures = measure(bundles, commands, held_out.gait, config, asked)
         off = np.linalg.norm((asked - held_out.commands)[:, :2], axis=1)

@@ -26,6 +26,9 @@ DIRECT = (*OF_POLICY, 'regression', 'first_sample')
 """Methods of `Methods` that take no rollouts, in the order of the ladder."""
 REFINED = 'refined'
 """The best after a search around the samples; see `checking.refining`."""
+CORRECTED = '_corrected'
+"""Ends the names of methods whose one policy gets its command corrected as ranking does it."""
+ALSO_CORRECTED = ('regression', 'hypernetwork')
 NEAREST = ('nearest_embedding', 'nearest_style')
 """Baselines that belong to the ladder: a training policy as it is."""
 
@@ -50,7 +53,8 @@ class Methods:
     def known(self) -> tuple[str, ...]:
         """Names of all methods."""
         others = (name for name in NAMES if name not in NEAREST)
-        return (TEACHER, *DIRECT, *NEAREST, *self.ranked, REFINED, *others)
+        corrected = (name + CORRECTED for name in ALSO_CORRECTED)
+        return (TEACHER, *DIRECT, *NEAREST, *self.ranked, REFINED, *corrected, *others)
 
     @property
     def usual(self) -> tuple[str, ...]:
@@ -61,6 +65,7 @@ class Methods:
 
     def missing(self, name: str) -> str:
         """Return what a method lacks on this split, or nothing."""
+        name = name.removesuffix(CORRECTED)
         if name in OF_POLICY and not self.held_out.bundles:
             return 'no policy of the run shows these prompts'
         if name in NAMES and self.material.training is None:
@@ -78,6 +83,8 @@ class Methods:
             return self._chosen(progress)[name]
         if name == REFINED:
             return self._refined(progress)
+        if name.endswith(CORRECTED):
+            return self._corrected(self.bundles(name.removesuffix(CORRECTED), progress), progress)
         return list(getattr(self, name)() if name in DIRECT else self._baseline(name))
 
     def demonstrator(self) -> list[Bundle]:
@@ -159,6 +166,19 @@ class Methods:
             found.append(replace(refined.best, default_command=command))
             progress((i + 1) / len(self.proposals))
         return found
+
+    def _corrected(self, bundles: list[Bundle], progress: Callable[[float], None]) -> list[Bundle]:
+        """The same policies at the commands at which they move as fast as the prompts did."""
+        found = []
+        for i, (bundle, prompt) in enumerate(zip(bundles, self.held_out.prompts, strict=True)):
+            command = rank([bundle], prompt, seed=i).command[0]
+            found.append(replace(bundle, default_command=command))
+            progress((i + 1) / len(bundles))
+        return found
+
+    def judged_by_prompt(self, name: str) -> bool:
+        """Tell whether a method's commands are corrected, and so are not what is asked for."""
+        return name in (*self.ranked, REFINED) or name.endswith(CORRECTED)
 
     def _chosen(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
         """Median and best of N samples, ranked by rollouts in other worlds."""

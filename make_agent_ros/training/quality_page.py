@@ -23,6 +23,8 @@ TITLES = {
     'demonstrator': 'held-out policy itself',
     'codec': 'held-out policy, encoded and decoded',
     'regression': 'regression alone, without the flow',
+    'regression_corrected': 'regression alone, command corrected as in ranking',
+    'hypernetwork_corrected': 'hypernetwork, command corrected as in ranking',
     'first_sample': 'generated, first sample',
     'refined': 'generated, best of 16, refined',
     'nearest_embedding': 'nearest training policy, by embedding',

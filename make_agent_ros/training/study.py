@@ -21,13 +21,21 @@ from rich.console import Console
 
 from make_agent_ros.generator.model import Generator
 from make_agent_ros.training.baselines import NAMES
+from make_agent_ros.training.bench import methods_of
 from make_agent_ros.training.distil import ABLATIONS as ZOO_ABLATIONS
 from make_agent_ros.training.distil import ZooConfig, build_zoo
 from make_agent_ros.training.generator import train_generator
 from make_agent_ros.training.held_out import SHOWINGS, SPLITS, Material, QualityConfig
 from make_agent_ros.training.ladder import bench_quality
 from make_agent_ros.training.losses import ABLATIONS, GeneratorConfig
-from make_agent_ros.training.methods import DIRECT, NEAREST, REFINED, TEACHER
+from make_agent_ros.training.methods import (
+    ALSO_CORRECTED,
+    CORRECTED,
+    DIRECT,
+    NEAREST,
+    REFINED,
+    TEACHER,
+)
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import CALIBRATION_FILE
@@ -97,7 +105,8 @@ def parts_of(study: StudyConfig) -> list[Part]:
     baselines = tuple(m for m in NAMES if m not in (*NEAREST, FULL_SIZE))
     if (study.folder / 'baselines' / f'{FULL_SIZE}.json').exists():
         baselines += (FULL_SIZE,)
-    everything = (TEACHER, *DIRECT, *ranked, REFINED, *NEAREST, *baselines)
+    corrected = tuple(name + CORRECTED for name in ALSO_CORRECTED)
+    everything = (TEACHER, *DIRECT, *ranked, REFINED, *corrected, *NEAREST, *baselines)
     ladder = study.config.methods or everything
     parts = [
         Part(name, 'split', replace(study.config, splits=(name,), methods=ladder))
@@ -184,27 +193,45 @@ def read_part(study: StudyConfig, part: Part) -> dict[str, Any] | None:
 
 
 def measure_part(study: StudyConfig, part: Part, split: Split) -> float:
-    """Measure a part unless it has been; return the seconds that it took, 0 if none."""
+    """Measure the methods of a part that are not known; return the seconds, 0 if all are.
+
+    Methods are added to what is known where all else is the same; how far the best leads them is
+    told only for those that were measured together.
+    """
     generator = _generator(study, part, split)
     made_with = {
-        'config': json.loads(json.dumps(asdict(part.config))),
+        'config': json.loads(json.dumps(asdict(replace(part.config, methods=())))),
         'generator': str(generator.info.get('digest', 'unknown')),
         'policies': _digest(study.folder / 'zoo_held_out.safetensors'),
     }
     before = read_part(study, part)
-    if before and all(before[name] == value for name, value in made_with.items()):
+    if before and any(before[name] != value for name, value in made_with.items()):
+        before = None
+    known = methods_of(before['figures'], part.config.splits[0]) if before else []
+    missing = tuple(name for name in part.config.methods if name not in known)
+    if before and not missing:
         return 0.0
     material = Material.of_run(study.folder, split)
+    config = replace(part.config, methods=missing)
     started = time.monotonic()
     figures = with_progress(
-        part.name, lambda report: bench_quality(material, generator, part.config, report)
+        part.name, lambda report: bench_quality(material, generator, config, report)
     )
     seconds = time.monotonic() - started
-    found = {**made_with, 'info': generator.info, 'seconds': round(seconds, 1), 'figures': figures}
+    if before:
+        figures = {**figures, **before['figures'], **_of_methods(figures, missing)}
+    spent = seconds + (before['seconds'] if before else 0.0)
+    found = {**made_with, 'info': generator.info, 'seconds': round(spent, 1), 'figures': figures}
     path = study.out / f'{part.name}.json'
     path.with_suffix('.part').write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
     path.with_suffix('.part').replace(path)
     return seconds
+
+
+def _of_methods(figures: dict[str, float], methods: Sequence[str]) -> dict[str, float]:
+    """Return the figures of some methods."""
+    ends = tuple(f'.{name}{end}' for name in methods for end in ('', '.low', '.high'))
+    return {key: value for key, value in figures.items() if key.endswith(ends)}
 
 
 def _digest(path: Path) -> str:

@@ -127,6 +127,7 @@ def test_prompts_of_another_controller_come_from_both_engines_with_true_velociti
     held_out: HeldOut = foreign.foreign_held_out(config, Split())
     assert len(held_out.prompts) == len(held_out.behaviours) == 4
     assert held_out.tried > 4
+    assert held_out.groups == ('script', 'script', 'other_seed', 'other_seed')
     assert held_out.bundles == ()
     assert held_out.weights is None
     assert (np.linalg.norm(held_out.commands[:, :2], axis=1) > 0.05).any()

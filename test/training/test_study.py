@@ -42,6 +42,13 @@ def test_parts_are_measured_once_and_the_page_has_all_that_are_known(study, caps
     assert measure_all(replace(study, parts=('scale_4',)), SPLIT, []) == figures
     assert 'scale_4: known already' in capsys.readouterr().err
     assert (study.out / 'scale_4.json').stat().st_mtime_ns == written
+    more = replace(
+        study, parts=('interpolation',), config=replace(study.config, methods=('base',))
+    )
+    assert 'walks.interpolation.base' in measure_all(more, SPLIT, [])
+    more = replace(more, config=replace(study.config, methods=('base', 'regression_corrected')))
+    both = measure_all(more, SPLIT, [])
+    assert {'walks.interpolation.base', 'walks.interpolation.regression_corrected'} <= {*both}
     other = replace(study, parts=('scale_4',), config=replace(study.config, worlds=3))
     assert measure_all(other, SPLIT, [])['scale_4.worlds'] == 3.0
 
