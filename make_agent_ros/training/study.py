@@ -219,7 +219,7 @@ def measure_part(study: StudyConfig, part: Part, split: Split) -> float:
     )
     seconds = time.monotonic() - started
     if before:
-        figures = {**figures, **before['figures'], **_of_methods(figures, missing)}
+        figures = before['figures'] | _of_methods(figures, missing)
     spent = seconds + (before['seconds'] if before else 0.0)
     found = {**made_with, 'info': generator.info, 'seconds': round(spent, 1), 'figures': figures}
     path = study.out / f'{part.name}.json'

@@ -197,7 +197,7 @@ def _change(name: str) -> str:
         return SHOWN[value]
     return {
         USUAL: 'as usual',
-        'steps': f'{value} steps of the integrator',
+        'steps': f'{value} step{"s" * (value != "1")} of the integrator',
         'guidance': f'guidance {value}',
         'prompt': f'prompt of {value} s',
     }[what]
