@@ -92,7 +92,9 @@ def test_a_part_that_nobody_knows_is_refused():
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
-    with pytest.raises(StageError, match='teacher, zoo, familiar, generator, measured, all, other, ship'):
+    with pytest.raises(
+        StageError, match='teacher, zoo, familiar, generator, measured, all, other, ship'
+    ):
         main('students', [])
 
 
