@@ -15,9 +15,9 @@ FLOORS = {
     'walks_rollouts.interpolation.teacher': 0.92,
     'walks_rollouts.interpolation.regression': 0.90,
     'walks_rollouts.interpolation.first_sample': 0.82,
-    'walks_rollouts.interpolation.best_of_16': 0.87,
+    'walks_rollouts.interpolation.best_of_16': 0.91,
     'qualified_rollouts.interpolation.regression': 0.74,
-    'qualified_rollouts.interpolation.best_of_16': 0.70,
+    'qualified_rollouts.interpolation.best_of_16': 0.80,
     'prompt_swap.interpolation': 0.90,
 }
 
