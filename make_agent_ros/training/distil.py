@@ -1,8 +1,9 @@
 """From the teacher to the zoo: one small MLP per behaviour, distilled by DAgger.
 
 Many students learn at once with stacked weights. All start from one pretrained net and are pulled
-back to it, which puts their weights into one aligned space; without that, no generator of weights
-can learn (mean of two neighbours' weights: 97 % walk against 1 %).
+back to it, which puts their weights into one aligned space: the mean of two neighbours' weights
+walks (97 % against 1 %). A generator that learns weights by their squared error needs that; ours,
+which learns them by their actions, is as good without (`make-agent bench study`).
 """
 
 from __future__ import annotations
