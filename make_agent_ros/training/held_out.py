@@ -59,8 +59,9 @@ SHOWINGS: dict[str, Showing] = {
     'resampled': Showing(rate_hz=33.3),
     'several': Showing(recordings=3),
 }
-"""Noise three times the usual; a load beyond training; the slipperiest floor of training; kicks
-every 4 s; recorded at two thirds of the rate; up to three recordings of one style at once."""
+"""Noise of gyro and joints three times the usual; a load beyond training; the slipperiest floor of
+training; kicks every 4 s; recorded at two thirds of the rate; up to three recordings of one style
+at once."""
 Prompt = Trajectory | list[Trajectory]
 """One recording, or several of one style."""
 

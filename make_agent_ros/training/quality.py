@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from make_agent_ros.checking.metrics import velocity_rmse, wilson_interval
+from make_agent_ros.checking.ranking import GOOD
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, gait_distance
 from make_agent_ros.simulation.model import randomised_worlds
@@ -31,11 +32,11 @@ class Limits:
     """When a policy counts as walking, and as qualified, in one world."""
 
     walking_rmse_m_s: float = 0.2
-    velocity_rmse_m_s: float = 0.15
-    yaw_rate_rmse_rad_s: float = 0.2
-    frequency_rel: float = 0.1
-    phase_cycles: float = 0.1
-    height_m: float = 0.02
+    velocity_rmse_m_s: float = GOOD['velocity_rmse_m_s']
+    yaw_rate_rmse_rad_s: float = GOOD['yaw_rmse_rad_s']
+    frequency_rel: float = GOOD['frequency_rel']
+    phase_cycles: float = GOOD['phase_cycles']
+    height_m: float = GOOD['height_m']
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ class StudyConfig:
         )
     )
     """Of the generators for curve and ablations: the usual one in a third of the updates."""
-    jobs: int = 1
-    """Processes that distil zoos."""
+    distil: ZooConfig = field(default_factory=ZooConfig)
+    """Of these zoos; `without` is the part's own."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _generator(study: StudyConfig, part: Part, split: Split) -> Generator:
         path.parent.mkdir(parents=True, exist_ok=True)
         for file in ('teacher.json', 'teacher.safetensors', CALIBRATION_FILE):
             shutil.copyfile(study.folder / file, path.parent / file)
-        zoo = ZooConfig(jobs=study.jobs, without=(part.without,))
+        zoo = replace(study.distil, without=(part.without,))
         small = replace(split, training=study.zoo, held_out=8, corner=8, gait_out=8, withheld=8)
         with_progress(
             f'zoo {part.name}', lambda report: build_zoo(path.parent, zoo, small, report)

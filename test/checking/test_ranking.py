@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from make_agent_ros.checking.ranking import candidate_cost, good_share, prompt_gait, rank
+from make_agent_ros.policy.bundle import load
 from make_agent_ros.recording.trajectory import Trajectory
+from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
 
@@ -127,13 +129,15 @@ def test_a_walk_is_good_when_all_of_it_is_and_the_edge_counts_half():
     assert 0.0 < share[3] < share[2] < 1e-4
 
 
-def test_the_command_that_comes_out_moves_the_robot_as_fast_as_it_was_asked(ranking, candidates):
-    """In worlds that the ranking has not seen, told what it found, less bias than before."""
-    worlds = randomised_worlds(6, 77)
-    asked = candidates[3].default_command[None]
+def test_the_command_that_comes_out_moves_the_robot_as_fast_as_it_was_asked():
+    """In worlds that the ranking has not seen, told what it found, half the bias at most."""
+    pace, worlds = load(resource_path('models/pace.onnx')), randomised_worlds(6, 77)
+    asked = np.array([0.3, 0.0, 0.0])  # it is 0.12 m/s slower than that when told just that
+    found = rank([pace], recorded(pace), seed=3, worlds=4, seconds=5.0, command=asked)
 
     def bias(command):
-        log = rollout([candidates[3]], worlds, command, 8.0, seed=77)
-        return abs(np.median(log.planar_velocity[0, :, 50:, 0].mean(axis=1)) - asked[0, 0])
+        log = rollout([pace], worlds, command[None], 8.0, seed=77)
+        return abs(np.median(log.planar_velocity[0, :, 50:, 0].mean(axis=1)) - asked[0])
 
-    assert bias(ranking.command[3:4]) < bias(asked) + 0.01
+    assert bias(asked) > 0.06
+    assert bias(found.command[0]) < bias(asked) / 2.0

@@ -107,3 +107,16 @@ def test_chunks_on_disk_that_belong_to_another_split_are_refused(run):
 def test_a_zoo_without_a_teacher_says_which_command_makes_one(tmp_path):
     with pytest.raises(FileNotFoundError, match='make-agent train teacher'):
         build_zoo(tmp_path, ZOO, SPLIT)
+
+
+def test_a_teacher_of_another_seed_is_trained_and_shipped_without_its_optimiser(tmp_path):
+    run, models = tmp_path / 'run', tmp_path / 'models'
+    main('other', [
+        '--folder', str(run), '--models', str(models), '--teacher.iterations', '1',
+        '--teacher.envs', '20', '--teacher.seed', '2',
+    ])  # fmt: skip
+    shipped, trained = Teacher.load(models / 'other_teacher'), Teacher.load(run)
+    assert shipped.digest == trained.digest
+    assert shipped.tell is None
+    size = (models / 'other_teacher' / 'teacher.safetensors').stat().st_size
+    assert size < 0.5 * (run / 'teacher.safetensors').stat().st_size

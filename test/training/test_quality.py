@@ -21,7 +21,7 @@ from make_agent_ros.training.held_out import (
     QualityConfig,
     shown_by_policies,
 )
-from make_agent_ros.training.ladder import bench_quality, lost_at, paired
+from make_agent_ros.training.ladder import _Bench, bench_quality, lost_at, paired
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.quality import clustered_share
 from make_agent_ros.training.split import Split
@@ -83,6 +83,12 @@ def test_baselines_are_measured_like_the_ladder_and_unknown_methods_refused(crou
         seconds=4.0,
     )  # fmt: skip
     material = Material.of_run(crouching, SPLIT)
+    methods = _Bench(
+        material, 'interpolation', generator, config, lambda share, what: None
+    ).methods
+    for name in ('best_of_16', 'refined', 'regression_corrected'):
+        assert methods.judged_by_prompt(name)  # not by their own corrected commands
+    assert not methods.judged_by_prompt('regression')
     figures = bench_quality(material, generator, config)
     for name in config.methods:
         assert 0.0 <= figures[f'no_fall.interpolation.{name}'] <= 1.0

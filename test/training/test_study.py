@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from make_agent_ros.training.distil import distil
 from make_agent_ros.training.generator import train_generator
 from make_agent_ros.training.held_out import QualityConfig
 from make_agent_ros.training.study import MEASURED, StudyConfig, measure_all, parts_of
+from make_agent_ros.training.teacher import Teacher
+from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo
 
-from .tiny import GENERATOR, SPLIT
+from .tiny import GENERATOR, SPLIT, ZOO
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def study(crouching, run, tmp_path):
     sizes = QualityConfig(prompts=2, worlds=2, seconds=4.0, candidates=2, prompt_s=2.0)
     return StudyConfig(
         folder=crouching, out=tmp_path / 'study', config=sizes, behaviours=(4, 8), zoo=8,
-        generator=GENERATOR, parts=('scaling', 'without_layer_scale', 'steps_2'),
+        generator=GENERATOR, distil=ZOO, parts=('scaling', 'without_layer_scale', 'steps_2'),
     )  # fmt: skip
 
 
@@ -72,3 +76,33 @@ def test_the_whole_study_asks_for_every_split_method_and_ablation_once(study):
 def test_a_part_that_does_not_exist_is_refused_with_those_that_do(study):
     with pytest.raises(ValueError, match=r'no part.*scale_4'):
         measure_all(replace(study, parts=('scale_5',)), SPLIT, [])
+
+
+def test_a_zoo_that_does_without_something_is_distilled_in_a_folder_of_its_own(study):
+    figures = measure_all(replace(study, parts=('without_clock',)), SPLIT, [])
+    assert 0.0 <= figures['without_clock.walks.interpolation.regression'] <= 1.0
+    ablated = Zoo.load(study.folder / 'without_clock' / 'zoo_training.safetensors')
+    usual = Zoo.load(study.folder / 'zoo_training.safetensors')
+    assert len(ablated) == study.zoo
+
+    def clock_weights(zoo):
+        return np.stack([POLICY_SHAPE.unflatten(w)[0][0][:, -2:] for w in zoo.weights])
+
+    assert (clock_weights(ablated) == 0.0).all()
+    assert (clock_weights(usual) != 0.0).any()
+    assert (ablated.bank_obs[..., -2:] == 0.0).all()
+
+
+def test_without_a_shared_start_every_student_begins_elsewhere(run):
+    """One update cannot take students that began as one net far from each other."""
+    teacher, behaviours = Teacher.load(run), SPLIT.behaviours('held_out')
+    base = np.zeros(POLICY_SHAPE.size, np.float32)
+    short = replace(ZOO, rounds=1, updates_per_round=2, final_updates=2)
+
+    def spread(config):
+        weights = distil(teacher, behaviours, base, config, seed=1).weights
+        return weights.std(axis=0).mean()
+
+    assert spread(replace(short, without=('shared_start',))) > 5.0 * spread(short)
+    with pytest.raises(ValueError, match='shared_start, clock'):
+        replace(short, without=('everything',))
