@@ -24,6 +24,7 @@ def bundle_rows(bundle: Bundle) -> list[tuple[str, str]]:
         ('period', f'{bundle.control_dt * 1e3:g} ms'),
         ('observation', ', '.join(bundle.observation_names)),
         ('gait clock', clock),
+        ('velocity loop', f'{bundle.velocity_gain:g} 1/s' if bundle.velocity_gain else 'none'),
         ('default command', f'vx {vx:.2f} m/s, vy {vy:.2f} m/s, wz {wz:.2f} rad/s'),
         ('stiffness', _span(bundle.joint_stiffness, 'N m/rad')),
         ('damping', _span(bundle.joint_damping, 'N m s/rad')),

@@ -272,6 +272,7 @@ def _policy_facts(bundle: Bundle) -> dict[str, Any]:
         'digest': policy_digest(bundle),
         'default_command': bundle.default_command.tolist(),
         'gait_frequency_hz': bundle.gait_frequency_hz,
+        'velocity_gain': bundle.velocity_gain,
         'control_dt_s': bundle.control_dt,
         'weights': sum(weight.size + bias.size for weight, bias in bundle.layers),
         'provenance': dict(bundle.provenance),

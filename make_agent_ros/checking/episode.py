@@ -24,6 +24,7 @@ from make_agent_ros.go2.kinematics import foot_positions
 from make_agent_ros.go2.state import RobotState, yaw
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import elu
+from make_agent_ros.policy.velocity import VelocityLoop
 
 GYRO_NOISE_RAD_S, TILT_NOISE_RAD, JOINT_POS_NOISE_RAD, JOINT_VEL_NOISE_RAD_S = (
     0.15,
@@ -227,6 +228,9 @@ class _Episode:
         self.default = bundle.default_joint_pos[self.index]
         self.scale = bundle.action_scale[self.index]
         self.action = np.zeros((self.count, 12))
+        gain = bundle.velocity_gain
+        self.loop = VelocityLoop(gain, (self.count,)) if gain else None
+        self.target = np.tile(self.default, (self.count, 1))
         self.sensors = _Sensors(trials)
         self.delay = np.floor(trials.latency_s / self.dt + 1e-9).astype(int)
         self.sent: list[np.ndarray] = []
@@ -278,16 +282,20 @@ class _Episode:
                 self.bundle.joint_stiffness[self.index], self.bundle.joint_damping[self.index]
             )
         cycles = self.bundle.gait_frequency_hz * (t - self.start) * self.dt
+        state, told = self.sensors(self.state), np.broadcast_to(command, (self.count, 3))
+        if self.loop is not None:
+            told = self.loop(state, self.target, told)
         obs = self.builder.build(
-            self.sensors(self.state),
-            np.broadcast_to(command, (self.count, 3)),
+            state,
+            told,
             self.action,
             np.full(self.count, cycles),
         )
         raw = forward(self.bundle, obs)
         # a network that diverges makes no finite action: its robot is to fall, alone
         self.action = np.clip(np.nan_to_num(raw), -ACTION_LIMIT, ACTION_LIMIT)
-        return np.clip(self.default + self.scale * self.action[:, self.index], -6.0, 6.0)
+        self.target = np.clip(self.default + self.scale * self.action[:, self.index], -6.0, 6.0)
+        return self.target
 
     def _late(self, target: np.ndarray) -> np.ndarray:
         """Targets that the motors get now: whole control periods of latency are applied here."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class AdmissionConfig:
     """ed25519 public keys; when there are any, only their signatures are admitted."""
     action_limit_rad: float = 2.0
     """Largest |action_scale * action| on probe measurements, rad."""
+    velocity_loop: bool = True
+    """Whether policies that ask for it get their command corrected by the estimated velocity."""
     inference_max_s: float = 0.001
     """Longest evaluation of the network, s: half of what lies between two commands."""
 
@@ -71,6 +73,8 @@ def admit(data: bytes, config: AdmissionConfig, recent: Sequence[RobotState] = (
     bundle = from_bytes(data)
     if config.require_check:
         _demand_check(bundle)
+    if not config.velocity_loop:
+        bundle = replace(bundle, velocity_gain=0.0)
     runner = PolicyRunner(bundle, bundle_digest(data))
     with np.errstate(all='ignore'):
         _probe(runner, recent or (standing_state(),), config)

@@ -9,6 +9,7 @@ import numpy as np
 from make_agent_ros.go2.constants import JOINT_NAMES, joint_index_map
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.velocity import VelocityLoop
 
 
 class PolicyRunner:
@@ -43,10 +44,13 @@ class PolicyRunner:
         """action_scale * action, policy order, rad."""
         self.target = self.stand_pose.copy()
         """Joint targets, package order, rad."""
+        gain = bundle.velocity_gain
+        self.loop = VelocityLoop(gain) if gain else None
+        """Corrects the command by the estimated velocity, where the policy asks for it."""
         self._phase0 = 0.0
         self._phase_time_s = 0.0
         self.inference_s = 0.0
-        """Duration of the last network evaluation, s."""
+        """Duration of the last evaluation of the networks, s."""
         self._policy(self.observation)
 
     def start(self, now_s: float, phase: float, target: np.ndarray | None) -> None:
@@ -59,6 +63,8 @@ class PolicyRunner:
         """
         self._phase0, self._phase_time_s = phase, now_s
         self.action.fill(0.0)
+        if self.loop is not None:
+            self.loop.start()
         if target is not None:
             self.resume(target)
 
@@ -82,8 +88,10 @@ class PolicyRunner:
         Returns:
             False when observation or action is not finite; the targets are then unchanged.
         """
-        obs = self.builder.build(state, velocity, self.action, self.phase(now_s), self.observation)
         begin = time.perf_counter()
+        if self.loop is not None:
+            velocity = self.loop(state, self.target, velocity)
+        obs = self.builder.build(state, velocity, self.action, self.phase(now_s), self.observation)
         action = self._policy(obs)
         self.inference_s = time.perf_counter() - begin
         if not np.isfinite(action.sum()):

@@ -26,6 +26,7 @@ from make_agent_ros.generator.embedding import BehaviourEmbedding, trajectory_fe
 from make_agent_ros.generator.flow import LatentFlow
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
+from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
@@ -265,6 +266,7 @@ class Generator(torch.nn.Module):
             layers=self.shape.unflatten(weights[0].numpy()),
             gait_frequency_hz=float(frequency[0]),
             default_command=velocity,
+            velocity_gain=VELOCITY_GAIN,
         )
         return [
             replace(

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from make_agent_ros.go2.constants import ABDUCTION_M, CALF_M, HIP_OFFSET_M, SIDE_SIGN, THIGH_M
+from make_agent_ros.go2.constants import (
+    ABDUCTION_M,
+    CALF_M,
+    FOOT_RADIUS_M,
+    HIP_OFFSET_M,
+    SIDE_SIGN,
+    THIGH_M,
+)
 
 
 def foot_positions(joint_pos: np.ndarray) -> np.ndarray:
@@ -79,3 +86,52 @@ def foot_jacobian(joint_pos: np.ndarray) -> np.ndarray:
         ),
         axis=-2,
     )
+
+
+def level_velocities(
+    joint_pos: np.ndarray,
+    joint_vel: np.ndarray,
+    base_ang_vel: np.ndarray,
+    gravity_b: np.ndarray,
+    foot_radius_m: float = FOOT_RADIUS_M,
+) -> np.ndarray:
+    """Velocity of the base that each foot would tell if it stood on the ground.
+
+    The contact point is the lowest point of the foot sphere, which rolls: relative to the base it
+    moves at v_i = J_i qd_i + omega x r_i + omega_calf x (R g), where g points down; a standing
+    foot's does not move, so the base moves at -v_i.
+
+    Args:
+        joint_pos: package order, rad, shape (..., 12).
+        joint_vel: rad/s, shape (..., 12).
+        base_ang_vel: body frame, rad/s, shape (..., 3).
+        gravity_b: projected gravity, shape (..., 3).
+        foot_radius_m: radius of the sphere; 0 for a point.
+
+    Returns:
+        vx, vy in the level heading frame, m/s, shape (..., 4, 2).
+    """
+    lead = np.shape(joint_pos)[:-1]
+    q, rate = np.reshape(joint_pos, (*lead, 4, 3)), np.reshape(joint_vel, (*lead, 4, 3))
+    # Components, each (..., 4) or (..., 1): the control loop has no time for small products.
+    thigh, knee = q[..., 1], q[..., 1] + q[..., 2]
+    d_hip, d_thigh, d_knee = rate[..., 0], rate[..., 1], rate[..., 1] + rate[..., 2]
+    sin_h, cos_h = np.sin(q[..., 0]), np.cos(q[..., 0])
+    tx, tz = THIGH_M * np.sin(thigh), THIGH_M * np.cos(thigh)
+    cx, cz = CALF_M * np.sin(knee), CALF_M * np.cos(knee)
+    side, down = SIDE_SIGN * ABDUCTION_M, tz + cz
+    y, z = cos_h * side + sin_h * down, sin_h * side - cos_h * down
+    d_down = -(tx * d_thigh + cx * d_knee)
+    px, py = HIP_OFFSET_M[:, 0] - tx - cx, HIP_OFFSET_M[:, 1] + y
+    wx, wy, wz = (base_ang_vel[..., i : i + 1] for i in range(3))
+    gx, gy, gz = (gravity_b[..., i : i + 1] for i in range(3))
+    kx, ky, kz = wx + d_hip, wy + d_knee * cos_h, wz + d_knee * sin_h
+    r = foot_radius_m
+    vx = -(tz * d_thigh + cz * d_knee) + wy * z - wz * py + r * (ky * gz - kz * gy)
+    vy = sin_h * d_down - d_hip * z + wz * px - wx * z + r * (kz * gx - kx * gz)
+    vz = d_hip * y - cos_h * d_down + wx * py - wy * px + r * (kx * gy - ky * gx)
+    fx, fy, fz = 1.0 - gx * gx, -gx * gy, -gx * gz
+    scale = 1.0 / np.maximum(np.sqrt(fx * fx + fy * fy + fz * fz), 1e-6)
+    forward = fx * vx + fy * vy + fz * vz
+    left = (fy * gz - fz * gy) * vx + (fz * gx - fx * gz) * vy + (fx * gy - fy * gx) * vz
+    return np.asarray(np.stack((forward, left), axis=-1) * -scale[..., None])

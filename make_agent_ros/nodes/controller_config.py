@@ -64,6 +64,10 @@ class ControllerNodeConfig:
         "Let the sticks of Unitree's remote set the velocity while they are moved.",
         dynamic=True,
     )
+    velocity_loop: bool = param(
+        True,
+        'Correct the command by the velocity that the legs tell, for policies that ask for it.',
+    )
     stand_up_s: float = param(
         1.2, 'Time for each of the two stages of standing up.', 0.5, 5.0, unit='s'
     )
@@ -151,6 +155,7 @@ class ControllerNodeConfig:
             require_check=self.require_check,
             trusted_keys=tuple(self.trusted_keys),
             action_limit_rad=self.action_limit_rad,
+            velocity_loop=self.velocity_loop,
         )
 
 

@@ -39,6 +39,10 @@ MAX_BUNDLE_BYTES = 1 << 20
 interpreter lock for about 1 ms per MB, and the control loop waits."""
 
 
+MAX_VELOCITY_GAIN = 2.0
+"""1/s; the estimate lags by a few tenths of a second."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A policy and what is needed to run it. Arrays of 12 are in `joint_names` order."""
@@ -63,6 +67,9 @@ class Bundle:
     """Command at which it moves as the prompt did: vx m/s, vy m/s, wz rad/s."""
     gait_frequency_hz: float = 0.0
     """Frequency of the `gait_clock` term; 0 when there is none."""
+    velocity_gain: float = 0.0
+    """Of the loop that corrects the command by the estimated velocity, 1/s; 0: none. See
+    `policy.velocity`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: prompt digest, generator version, seed ... (JSON)."""
     check: Mapping[str, Any] = field(default_factory=dict)
@@ -105,6 +112,15 @@ class Bundle:
             raise BundleError(
                 f'gait_frequency_hz {self.gait_frequency_hz} is outside 0.3 .. 8; '
                 'a policy with a gait_clock term must state it'
+            )
+        if not 0.0 <= self.velocity_gain <= MAX_VELOCITY_GAIN:
+            raise BundleError(
+                f'velocity_gain {self.velocity_gain} 1/s is outside 0 .. {MAX_VELOCITY_GAIN:g}'
+            )
+        if self.velocity_gain and self.control_dt != CONTROL_DT_S:
+            raise BundleError(
+                f'velocity_gain {self.velocity_gain} with control_dt {self.control_dt} s; the '
+                f'velocity is estimated every {CONTROL_DT_S} s only. Set velocity_gain to 0'
             )
         self._check_layers(builder.size)
 
@@ -193,6 +209,8 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
         'provenance': json.dumps(dict(bundle.provenance), sort_keys=True),
         'check': json.dumps(dict(bundle.check), sort_keys=True),
     }
+    if bundle.velocity_gain:
+        meta['velocity_gain'] = repr(float(bundle.velocity_gain))
     if 'gait_clock' in bundle.observation_names:
         meta['gait_frequency_hz'] = repr(float(bundle.gait_frequency_hz))
     return meta
@@ -262,6 +280,7 @@ def _from_metadata(layers: list[Layer], meta: Mapping[str, str]) -> Bundle:
         control_dt=float(numbers('control_dt', str(CONTROL_DT_S))[0]),
         default_command=numbers('default_command', '0,0,0'),
         gait_frequency_hz=float(numbers('gait_frequency_hz', '0')[0]),
+        velocity_gain=float(numbers('velocity_gain', '0')[0]),
         provenance=mapping('provenance'),
         check=mapping('check'),
     )

@@ -26,6 +26,7 @@ def policy_digest(bundle: Bundle) -> str:
     digest = hashlib.sha256()
     for entry in fields(bundle):
         idle = entry.name == 'gait_frequency_hz' and 'gait_clock' not in bundle.observation_names
+        idle |= entry.name == 'velocity_gain' and not bundle.velocity_gain
         if entry.name in ('layers', 'check') or idle:
             continue
         value = json.dumps(getattr(bundle, entry.name), sort_keys=True, default=_plain)

@@ -29,6 +29,7 @@ _PER_JOINT = ('joint_stiffness', 'joint_damping', 'default_joint_pos', 'action_s
 _REQUIRED = ('joint_names', 'observation_names', *_PER_JOINT)
 _OPTIONAL = (
     'observation_scales', 'command_names', 'control_dt', 'default_command', 'gait_frequency_hz',
+    'velocity_gain',
 )  # fmt: skip
 
 

@@ -1,10 +1,8 @@
 """How fast a robot moved, from its legs and its gyroscope alone.
 
-A foot on the ground stands still, so the base moves against it: with v_i the velocity of contact
-point i relative to the base, the base velocity is -v_i. The contact point is the lowest point of
-the foot sphere, which rolls: v_i = J_i qd_i + omega x r_i + omega_calf x (R g), where g points
-down. Feet count while they carry load (leg torques through the Jacobian, where torques are known)
-and while they are in the middle of stance. Turn rate: the gyroscope about the vertical.
+A foot on the ground stands still, so the base moves against it (`go2.kinematics`). Feet count
+while they carry load (leg torques through the Jacobian, where torques are known) and while they
+are in the middle of stance. Turn rate: the gyroscope about the vertical.
 
 Bloesch et al., "State Estimation for Legged Robots" (RSS 2012), filter the same measurement with
 an IMU; for the mean velocity of a few seconds of steady walking the mean over stances does.
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from make_agent_ros.go2.constants import FOOT_RADIUS_M
-from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
+from make_agent_ros.go2.kinematics import foot_positions, level_velocities
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.loads import LOAD_N, foot_load
 from make_agent_ros.recording.trajectory import Trajectory
@@ -97,32 +95,6 @@ def base_velocity(
     weight = weight * _agreement(level, weight)
     turn = -(base_ang_vel * gravity_b).sum(axis=-1)
     return _average(level, weight, turn)
-
-
-def level_velocities(
-    joint_pos: np.ndarray,
-    joint_vel: np.ndarray,
-    base_ang_vel: np.ndarray,
-    gravity_b: np.ndarray,
-    foot_radius_m: float = FOOT_RADIUS_M,
-) -> np.ndarray:
-    """Base velocity that each foot would tell if it stood, level frame, m/s, (..., 4, 2)."""
-    lead = joint_pos.shape[:-1]
-    rates = joint_vel.reshape(*lead, 4, 3)
-    hip = joint_pos.reshape(*lead, 4, 3)[..., 0]
-    relative = np.einsum('...ij,...j->...i', foot_jacobian(joint_pos), rates)
-    spin = np.broadcast_to(base_ang_vel[..., None, :], relative.shape)
-    knee = rates[..., 1] + rates[..., 2]
-    calf = spin + np.stack((rates[..., 0], knee * np.cos(hip), knee * np.sin(hip)), axis=-1)
-    down = gravity_b[..., None, :]
-    moving = relative + np.cross(spin, foot_positions(joint_pos))
-    velocity = -(moving + foot_radius_m * np.cross(calf, np.broadcast_to(down, calf.shape)))
-    gx = gravity_b[..., 0]
-    forward = np.stack((1.0 - gx * gx, -gx * gravity_b[..., 1], -gx * gravity_b[..., 2]), axis=-1)
-    forward /= np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
-    left = np.cross(forward, gravity_b)
-    axes = np.stack((forward, left), axis=-2)
-    return np.asarray(np.einsum('...ij,...fj->...fi', axes, velocity))
 
 
 def joint_rates(joint_pos: np.ndarray, rate_hz: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from make_agent_ros.go2.constants import (
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpBatch, MlpShape
+from make_agent_ros.policy.velocity import VelocityLoop
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
 from make_agent_ros.simulation.model import Worlds, set_gains
 
@@ -249,21 +250,26 @@ class _Roller:
             for members in groups.values()
         ]
         self.frequency = np.repeat([b.gait_frequency_hz for b in bundles], n_worlds)
+        gain = np.repeat([b.velocity_gain for b in bundles], n_worlds)
+        self.loop = VelocityLoop(gain, (sim.size,)) if gain.any() else None
         self.action = np.zeros((sim.size, 12))
-        pose = np.zeros((sim.size, 12))
+        self.pose = np.zeros((sim.size, 12))
         for group in self.groups:
-            pose[group.rows] = group.default
-        sim.reset(np.arange(sim.size), pose, np.full(sim.size, START_HEIGHT_M), np.zeros(sim.size))
+            self.pose[group.rows] = group.default
+        sim.reset(
+            np.arange(sim.size), self.pose, np.full(sim.size, START_HEIGHT_M), np.zeros(sim.size)
+        )
 
     def run(self, steps: int, push_m_s: float, push_period_s: float) -> RolloutLog:
         sim = self.sim
         logbook = Logbook(sim, steps)
         dt = sim.control_dt_s
         cycles = np.zeros(sim.size)
-        target = np.zeros((sim.size, 12))
+        target = self.pose.copy()
         for t in range(steps):
             state = sim.observe()
             command = np.repeat(self.commands[:, t], self.n_worlds, axis=0)
+            told = command if self.loop is None else self.loop(state, target, command)
             for group in self.groups:
                 rows = group.rows
                 mine = RobotState(
@@ -271,7 +277,7 @@ class _Roller:
                     state.joint_vel[rows],
                 )  # fmt: skip
                 with np.errstate(over='ignore', invalid='ignore'):
-                    raw = group(mine, command[rows], self.action[rows], cycles[rows])
+                    raw = group(mine, told[rows], self.action[rows], cycles[rows])
                 # a network that diverges makes no finite action: its robot is to fall, alone
                 raw = np.clip(np.nan_to_num(raw), -100.0, 100.0)
                 self.action[rows] = raw

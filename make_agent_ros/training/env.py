@@ -42,9 +42,9 @@ REWARDS: dict[str, float] = {
     'mean_velocity': 0.75,
     'mean_yaw_rate': 0.35,
     'drift': -0.5,
-    'contact': -2.0,
+    'contact': -2.5,
     'height': -30.0,
-    'mean_height': -4.0,
+    'mean_height': -8.0,
     'tilt': -5.0,
     'mean_pitch': -1.0,
     'bounce': -0.5,
@@ -59,7 +59,7 @@ REWARDS: dict[str, float] = {
 }
 """Reward terms and weights; the sum is multiplied by the control period and clipped at 0."""
 
-FALL_REWARD = -1.0
+FALL_REWARD = -2.0
 TEACHER_OBS_SIZE = 47 + STYLE_SIZE + 8 + 1 + 12
 CRITIC_EXTRA_SIZE = 3 + 2 + 1 + 1 + 4 + 4 + 4
 

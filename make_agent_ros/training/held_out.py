@@ -88,6 +88,8 @@ class QualityConfig:
     temperature: float = 1.0
     push_m_s: float = 0.4
     """Largest kick per axis while measuring, m/s."""
+    velocity_loop: bool = True
+    """Whether commands are corrected by the estimated velocity, as on a robot; for all methods."""
     seed: int = 1234
 
 

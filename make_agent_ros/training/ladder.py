@@ -17,6 +17,7 @@ import numpy as np
 
 from make_agent_ros.checking.metrics import bootstrap_interval
 from make_agent_ros.generator.model import Generator
+from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.training.beyond import beyond_quality
 from make_agent_ros.training.held_out import SPLITS, Material, QualityConfig
 from make_agent_ros.training.methods import TEACHER, Methods
@@ -157,6 +158,7 @@ class _Bench:
             log = teacher_rollout(
                 Teacher.load(self.material.folder), held_out.behaviours, config.worlds,
                 config.seconds, config.seed, config.push_m_s,
+                VELOCITY_GAIN if config.velocity_loop else 0.0,
             )  # fmt: skip
             figures = judge(log, held_out.gait, held_out.commands)
             return figures, summarise(figures, key, self.limits)

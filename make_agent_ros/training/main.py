@@ -13,7 +13,8 @@ import numpy as np
 import tyro
 from safetensors.numpy import load_file, save_file
 
-from make_agent_ros.policy.bundle import save
+from make_agent_ros.policy.bundle import Bundle, save
+from make_agent_ros.policy.velocity import VELOCITY_FILE, VELOCITY_GAIN
 from make_agent_ros.recording.familiar import WALKS_FILE
 from make_agent_ros.training.add import run_add
 from make_agent_ros.training.behaviour import GAITS, gait_distances
@@ -24,10 +25,12 @@ from make_agent_ros.training.generator import GeneratorConfig, train_generator
 from make_agent_ros.training.progress import with_progress
 from make_agent_ros.training.split import Split
 from make_agent_ros.training.teacher import CALIBRATION_FILE, TeacherConfig, train_teacher
+from make_agent_ros.training.velocity import VelocityConfig, train_velocity
 from make_agent_ros.training.zoo import Zoo, join
 
 STAGES = (
-    'teacher', 'zoo', 'familiar', 'generator', 'measured', 'all', 'other', 'ship', 'add',
+    'teacher', 'zoo', 'velocity', 'familiar', 'generator', 'measured', 'all', 'other', 'ship',
+    'add',
 )  # fmt: skip
 
 
@@ -56,6 +59,13 @@ class ZooStage(Run):
 
 
 @dataclass(frozen=True)
+class VelocityStage(Run):
+    """Fit what tells a robot's velocity to the walks of the run's zoo."""
+
+    velocity: VelocityConfig = field(default_factory=VelocityConfig)
+
+
+@dataclass(frozen=True)
 class FamiliarStage(Run):
     """Fit what tells a strange prompt to the walks of the run's zoo."""
 
@@ -78,10 +88,11 @@ class MeasuredStage(GeneratorStage):
 
 @dataclass(frozen=True)
 class AllStages(Run):
-    """Teacher, zoo, familiar and generator, one after the other."""
+    """Teacher, zoo, velocity, familiar and generator, one after the other."""
 
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     zoo: ZooConfig = field(default_factory=ZooConfig)
+    velocity: VelocityConfig = field(default_factory=VelocityConfig)
     familiar: FamiliarConfig = field(default_factory=FamiliarConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
 
@@ -119,6 +130,7 @@ class AddStage:
 _TYPES: dict[str, type[Run | AddStage | OtherStage]] = {
     'teacher': TeacherStage,
     'zoo': ZooStage,
+    'velocity': VelocityStage,
     'familiar': FamiliarStage,
     'generator': GeneratorStage,
     'measured': MeasuredStage,
@@ -165,6 +177,10 @@ def main(stage: str, arguments: Sequence[str]) -> int:
         )
     if isinstance(options, ZooStage | AllStages):
         with_progress('zoo', lambda report: build_zoo(options.folder, options.zoo, split, report))
+    if isinstance(options, VelocityStage | AllStages):
+        with_progress(
+            'velocity', lambda report: train_velocity(options.folder, options.velocity, report)
+        )
     if isinstance(options, FamiliarStage | AllStages):
         with_progress(
             'familiar', lambda report: train_familiar(options.folder, options.familiar, report)
@@ -192,24 +208,30 @@ def ship(folder: Path, models: Path, split: Split) -> None:
     for name in ('generator.safetensors', 'generator.json'):
         (models / 'generator').mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / 'generator' / name, models / 'generator' / name)
-    shutil.copyfile(folder / WALKS_FILE, models / WALKS_FILE)
+    for name in (WALKS_FILE, VELOCITY_FILE):
+        shutil.copyfile(folder / name, models / name)
     ship_teacher(folder, models / 'teacher')
     for name in ('base.safetensors', CALIBRATION_FILE):
         shutil.copyfile(folder / name, models / 'teacher' / name)
     held_out = Zoo.load(folder / 'zoo_held_out.safetensors')
-    save(held_out.bundles([split.demonstration])[0], models / 'demonstration.onnx')
+    save(_on_a_robot(held_out, split.demonstration), models / 'demonstration.onnx')
     examples = join([held_out, Zoo.load(folder / 'zoo_gait_out.safetensors')])
     distance = gait_distances(examples.behaviours.styles.offsets)
     distance[split.demonstration] = np.inf
     for index, name in enumerate(GAITS):
         example = int(distance[:, index].argmin())
-        save(examples.bundles([example])[0], models / f'{name}.onnx')
+        save(_on_a_robot(examples, example), models / f'{name}.onnx')
     info = {
         stage: json.loads((folder / f'{stage}.json').read_text())
-        for stage in ('teacher', 'zoo', 'familiar')
+        for stage in ('teacher', 'zoo', 'velocity', 'familiar')
     }
     info['generator'] = json.loads((folder / 'generator' / 'generator.json').read_text())['info']
     (models / 'training.json').write_text(json.dumps(info, indent=1) + '\n')
+
+
+def _on_a_robot(zoo: Zoo, index: int) -> Bundle:
+    """Return a policy of the zoo that keeps to the velocity that it is told."""
+    return replace(zoo.bundles([index])[0], velocity_gain=VELOCITY_GAIN)
 
 
 def ship_teacher(folder: Path, models: Path) -> None:

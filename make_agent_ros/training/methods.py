@@ -13,6 +13,7 @@ from make_agent_ros.checking.ranking import rank
 from make_agent_ros.checking.refining import refine
 from make_agent_ros.generator.model import Generator, Proposal
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.training.baselines import NAMES, fit_once, make
 from make_agent_ros.training.generator import GeneratorConfig
 from make_agent_ros.training.held_out import HeldOut, Material, QualityConfig
@@ -89,7 +90,7 @@ class Methods:
 
     def demonstrator(self) -> list[Bundle]:
         """The held-out policies themselves, at the velocity they were shown at."""
-        return list(self.held_out.bundles)
+        return [replace(bundle, velocity_gain=VELOCITY_GAIN) for bundle in self.held_out.bundles]
 
     @torch.no_grad()
     def codec(self) -> list[Bundle]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from make_agent_ros.go2.constants import ACTION_SCALE, NOMINAL_JOINT_POS
+from make_agent_ros.policy.velocity import VelocityLoop
 from make_agent_ros.simulation.model import WorldRanges
 from make_agent_ros.simulation.rollout import Logbook, RolloutLog
-from make_agent_ros.training.behaviour import BehaviourSet
-from make_agent_ros.training.env import EnvConfig, StyleEnv
+from make_agent_ros.training.behaviour import BehaviourSet, Styles
+from make_agent_ros.training.env import EnvConfig, StyleEnv, Tell
 from make_agent_ros.training.teacher import Teacher
 
 
@@ -19,6 +20,7 @@ def teacher_rollout(
     seconds: float,
     seed: int,
     push_m_s: float = 0.0,
+    velocity_gain: float = 0.0,
 ) -> RolloutLog:
     """Walk P behaviours in W worlds at their own velocity, from standing.
 
@@ -31,6 +33,7 @@ def teacher_rollout(
         seconds: duration.
         seed: of worlds, noise and kicks.
         push_m_s: largest velocity kick per axis.
+        velocity_gain: of the loop that corrects what it is told, 1/s; see `policy.velocity`.
     """
     n = len(behaviours)
     styles = behaviours.styles.repeat(worlds)
@@ -46,13 +49,28 @@ def teacher_rollout(
         nominal_start=1.0,
         assist=0.0,
     )
-    env = StyleEnv(config, lambda ids: styles[ids], lambda ids: command[ids], teacher.tell)
+    loop = VelocityLoop(velocity_gain, (n * worlds,)) if velocity_gain else None
+    tell = teacher.tell if loop is None else _also_telling(loop, teacher.tell)
+    env = StyleEnv(config, lambda ids: styles[ids], lambda ids: command[ids], tell)
     env.steps[:] = 0
     steps = round(seconds / env.dt)
     logbook = Logbook(env.sim, steps)
     for _ in range(steps):
         action = env.reference + teacher.residual(env.teacher_obs())
+        target = NOMINAL_JOINT_POS + ACTION_SCALE * action
         # A robot that falls starts again: its log ends at the fall, what follows is not read.
         _, fallen, _ = env.step(action)
-        logbook.write(NOMINAL_JOINT_POS + ACTION_SCALE * action, env.command, fallen)
+        logbook.write(target, env.command, fallen)
+        if loop is not None:
+            loop(env.state, target, env.command)
     return logbook.finish((n, worlds))
+
+
+def _also_telling(loop: VelocityLoop, tell: Tell | None) -> Tell:
+    """Tell the teacher what the loop adds, too."""
+
+    def told(styles: Styles, command: np.ndarray) -> np.ndarray:
+        usual = command if tell is None else tell(styles, command)
+        return usual + loop.added
+
+    return told

@@ -6,7 +6,7 @@ All methods get the same prompts, worlds, kicks and noise. See `training.ladder`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -95,6 +95,8 @@ def measure(
             ranking takes a policy's bias off its command.
     """
     asked = commands if asked is None else asked
+    if not config.velocity_loop:
+        bundles = [replace(bundle, velocity_gain=0.0) for bundle in bundles]
     worlds = randomised_worlds(config.worlds, config.seed)
     rows: list[Figures] = []
     group = max(1, ROBOTS // config.worlds)

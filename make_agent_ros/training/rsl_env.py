@@ -7,7 +7,14 @@ import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
-from make_agent_ros.training.behaviour import ANYWHERE, GAITS, sample_commands, sample_styles
+from make_agent_ros.training.behaviour import (
+    ANYWHERE,
+    GAITS,
+    Styles,
+    demand_share,
+    sample_commands,
+    sample_styles,
+)
 from make_agent_ros.training.env import EnvConfig, StyleEnv
 
 FREQUENCY_BANDS = 5
@@ -22,12 +29,20 @@ GROUPS: tuple[tuple[str, float], ...] = (
     ('canter', 0.06),
 )
 """Gaits with environments of their own and their shares; '' is anywhere on the torus."""
+FALLEN_KEPT = 1024
+"""Styles kept of the last falls."""
 
 
 class RslEnv(VecEnv):
     """`StyleEnv` behind rsl-rl's interface; an action is a residual on the reference gait."""
 
-    def __init__(self, config: EnvConfig) -> None:
+    def __init__(self, config: EnvConfig, demand: float = 1.0) -> None:
+        """Build the batch.
+
+        Args:
+            config: sizes and disturbances.
+            demand: what the styles may ask of the trunk, see `training.demand`.
+        """
         self.num_envs = config.envs
         self.num_actions = 12
         self.device = 'cpu'
@@ -45,19 +60,42 @@ class RslEnv(VecEnv):
             mine = np.flatnonzero(self.group == k)
             self.band[mine] = np.arange(len(mine)) % FREQUENCY_BANDS
         self.command_range = 1.0
+        self.again = 0.0
+        """Share of episodes that practise a style in which a robot fell lately."""
+        self._rng, self._gait, self._demand = rng, gait, demand
+        self._fallen: Styles | None = None
+        self._falls = 0
         self.env = StyleEnv(
             config,
-            lambda ids: sample_styles(
-                rng,
-                len(ids),
-                gait[self.group[ids]],
-                (self.band[ids] + rng.random(len(ids))) / FREQUENCY_BANDS,
-            ),
+            self._styles,
             lambda ids: self.command_range * sample_commands(rng, len(ids)),
         )
         self.max_episode_length = self.env.max_steps
         self.falls = np.zeros((len(GROUPS), FREQUENCY_BANDS))
         self.group_steps = np.zeros_like(self.falls)
+
+    def _styles(self, ids: np.ndarray) -> Styles:
+        """Draw styles for environments `ids`, of their gaits and bands, or of the last falls."""
+        rng = self._rng
+        styles = sample_styles(
+            rng,
+            len(ids),
+            self._gait[self.group[ids]],
+            (self.band[ids] + rng.random(len(ids))) / FREQUENCY_BANDS,
+            lambda drawn: demand_share(drawn) <= self._demand,
+        )
+        if self._fallen is not None:
+            again = np.flatnonzero(rng.random(len(ids)) < self.again)
+            kept = min(self._falls, FALLEN_KEPT)
+            styles.set(again, self._fallen[rng.integers(0, kept, len(again))])
+        return styles
+
+    def _note_falls(self, fallen: Styles) -> None:
+        """Keep the styles of robots that fell, the newest in place of the oldest."""
+        if self._fallen is None:
+            self._fallen = self.env.styles[np.arange(1)].repeat(FALLEN_KEPT)
+        self._fallen.set((self._falls + np.arange(len(fallen))) % FALLEN_KEPT, fallen)
+        self._falls += len(fallen)
 
     @property
     def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
@@ -75,7 +113,10 @@ class RslEnv(VecEnv):
     ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Apply residuals (B, 12); see `rsl_rl.env.VecEnv.step`."""
         residual = np.clip(actions.numpy().astype(np.float64), -4.0, 4.0)
+        before = self.env.styles[np.arange(self.num_envs)] if self.again else None
         reward, fallen, timed_out = self.env.step(self.env.reference + residual)
+        if before is not None and fallen.any():
+            self._note_falls(before[fallen])
         np.add.at(self.falls, (self.group, self.band), fallen)
         np.add.at(self.group_steps, (self.group, self.band), 1)
         done = torch.from_numpy(fallen | timed_out)

@@ -45,6 +45,10 @@ class TeacherConfig:
     """Largest standard deviation of exploration until the assist ends, and at the end. Left to
     itself it grows, and the teacher learns to survive its own noise in place of a clean gait; at
     0.1 the teacher no longer learns what to do beside its path, and students fall there."""
+    demand: float = 0.8
+    """What practised styles may ask of the trunk; the zoo's ask for 0.7 (`training.demand`)."""
+    again: float = 0.3
+    """Share of episodes, once there is no assist, that practise a style in which one fell."""
     assist_end: float = 0.35
     """Share of the run after which there is no assist left and pushes have full strength."""
 
@@ -161,7 +165,9 @@ def train_teacher(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    env = RslEnv(EnvConfig(envs=config.envs, seed=config.seed, nominal_start=NOMINAL_START))
+    env = RslEnv(
+        EnvConfig(envs=config.envs, seed=config.seed, nominal_start=NOMINAL_START), config.demand
+    )
     algorithm = make_algorithm(env, config)
     first, spent_s = 0, 0.0
     if (folder / 'teacher.json').exists():
@@ -175,6 +181,7 @@ def train_teacher(
         env.command_range = min(1.0, 0.6 + 2.0 * share)
         env.env.assist[:] = max(0.0, 1.0 - share / config.assist_end) ** 2
         env.env.push_share = min(1.0, share / config.assist_end)
+        env.again = config.again * (share >= config.assist_end)
         late = max(0.0, share - config.assist_end) / (1.0 - config.assist_end)
         with torch.no_grad():
             limit = config.std[0] + late * (config.std[1] - config.std[0])

@@ -83,6 +83,13 @@ def test_require_check_admits_only_what_the_check_let_through(change, word):
         admit(to_bytes(replace(bundle, check={**check, **change})), strict)
 
 
+def test_a_policys_velocity_loop_runs_unless_the_operator_wants_none():
+    data = to_bytes(constant_bundle(velocity_gain=0.5))
+    assert admit(data, OPEN).loop is not None
+    assert admit(data, replace(OPEN, velocity_loop=False)).loop is None
+    assert admit(to_bytes(constant_bundle()), OPEN).loop is None
+
+
 def test_a_network_that_is_too_slow_for_the_loop_is_refused():
     data = to_bytes(constant_bundle())
     with pytest.raises(BundleError, match=r'one action takes .* use a smaller network'):

@@ -245,6 +245,19 @@ def test_the_velocity_command_is_limited_in_size_and_rate(world):
     np.testing.assert_allclose(world.controller.velocity, (1.2, -0.4, 1.0))
 
 
+def test_a_policy_that_asks_for_it_is_told_more_while_the_robot_stands_on_the_spot(world):
+    world.bring_to(Mode.WALK)
+    world.offer(constant_bundle(velocity_gain=0.5), 'held')
+    for _ in range(round(3.0 / TICK_S)):
+        world.controller.inputs.velocity = (0.5, 0.0, 0.0, world.now_s)
+        world.step()
+    runner = world.controller.walker.current
+    told = runner.observation[runner.builder.slices['command']]
+    assert world.controller.velocity[0] == pytest.approx(0.5)
+    assert told[0] > 0.6
+    assert abs(told[1]) < 0.1
+
+
 def test_a_swap_blends_without_a_step_in_the_command(world):
     world.bring_to(Mode.WALK)
     world.run(0.5)

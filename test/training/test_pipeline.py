@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from make_agent_ros.generator import Generator
+from make_agent_ros.training.behaviour import demand_share
 from make_agent_ros.training.distil import build_zoo
+from make_agent_ros.training.env import EnvConfig
 from make_agent_ros.training.generator import TrainingError, train_generator
 from make_agent_ros.training.losses import ABLATIONS, GeneratorConfig
 from make_agent_ros.training.main import StageError, main
+from make_agent_ros.training.rsl_env import RslEnv
 from make_agent_ros.training.teacher import Teacher, train_teacher
 from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo
 
@@ -93,7 +96,7 @@ def test_a_part_that_nobody_knows_is_refused():
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
     with pytest.raises(
-        StageError, match='teacher, zoo, familiar, generator, measured, all, other, ship'
+        StageError, match='teacher, zoo, velocity, familiar, generator, measured, all, other, ship'
     ):
         main('students', [])
 
@@ -120,3 +123,20 @@ def test_a_teacher_of_another_seed_is_trained_and_shipped_without_its_optimiser(
     assert shipped.tell is None
     size = (models / 'other_teacher' / 'teacher.safetensors').stat().st_size
     assert size < 0.5 * (run / 'teacher.safetensors').stat().st_size
+
+
+def test_styles_in_which_a_robot_fell_are_practised_again():
+    env = RslEnv(EnvConfig(envs=40, worlds=2, assist=0.0), demand=0.6)
+    env.again = 1.0
+    assert (demand_share(env.env.styles) <= 0.6).all()
+    fallen: set[float] = set()
+    limp = torch.full((40, 12), -4.0)
+    for _ in range(150):
+        before = env.env.styles.frequency_hz.copy()
+        _, _, done, extras = env.step(limp)
+        fell = (done > 0) & ~extras['time_outs']
+        restarted = set(env.env.styles.frequency_hz[fell.numpy()].tolist())
+        if fallen:
+            assert restarted <= fallen
+        fallen |= set(before[fell.numpy()].tolist())
+    assert len(fallen) > 5

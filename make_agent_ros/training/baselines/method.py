@@ -14,6 +14,7 @@ import torch
 from make_agent_ros.generator.model import FREQUENCY_RANGE_HZ
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
+from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.training.baselines.fitting import BaselineError, FitLog
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
@@ -68,6 +69,7 @@ def as_bundles(
             layers=shape.unflatten(w),
             gait_frequency_hz=float(f),
             default_command=v,
+            velocity_gain=VELOCITY_GAIN,
             provenance=provenance,
         )
         for w, f, v in zip(weights, frequency_hz, velocity, strict=True)
