@@ -79,6 +79,11 @@ class Status:
     on_probation: bool
     velocity: tuple[float, float, float]
     command_stale: bool
+    estimated: tuple[float, float, float] | None = None
+    """Velocity that the policy's velocity loop estimates while walking, m/s and rad/s; None
+    without one."""
+    added: tuple[float, float, float] | None = None
+    """What it adds to the command."""
 
 
 class RealtimeLoop(threading.Thread):
@@ -258,6 +263,8 @@ class RealtimeLoop(threading.Thread):
         controller = self.controller
         runner = controller.walker.current
         vx, vy, wz = controller.velocity.tolist()
+        walking = controller.mode is Mode.WALK and runner is not None
+        loop = runner.loop if walking and runner is not None else None
         self.status = Status(
             time_s=now_s,
             mode=controller.mode,
@@ -266,9 +273,11 @@ class RealtimeLoop(threading.Thread):
             warnings=tuple(controller.faults),
             state=state,
             policy='' if runner is None else runner.digest,
-            on_probation=controller.mode is Mode.WALK and controller.walker.on_probation,
+            on_probation=walking and controller.walker.on_probation,
             velocity=(vx, vy, wz),
             command_stale=controller.command_stale,
+            estimated=None if loop is None else tuple(loop.velocity.tolist()),
+            added=None if loop is None else tuple(loop.added.tolist()),
         )
 
     def _damp_out(self) -> None:

@@ -65,9 +65,15 @@ def state_json(status: Status | None, note: str, dry_run: bool) -> str:
             'on_probation': status.on_probation,
             'command': [round(v, 3) for v in status.velocity],
             'command_stale': status.command_stale,
+            'velocity_estimated': _rounded(status.estimated),
+            'command_added': _rounded(status.added),
             'note': note,
         }
     )
+
+
+def _rounded(values: tuple[float, ...] | None) -> list[float] | None:
+    return None if values is None else [round(v, 3) for v in values]
 
 
 def _fault_dict(fault: Fault) -> dict[str, str]:

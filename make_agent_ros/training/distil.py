@@ -52,12 +52,12 @@ class ZooConfig:
     seed: int = 3
     chunk: int = 128
     """Students trained at once; more is slower per student."""
-    envs_per_student: int = 5
+    envs_per_student: int = 8
     rounds: int = 4
     """One round driven by the teacher, the others by the students."""
     steps_per_round: int = 200
-    updates_per_round: int = 120
-    final_updates: int = 400
+    updates_per_round: int = 150
+    final_updates: int = 600
     batch: int = 256
     learning_rate: float = 2e-3
     pull: float = 1e-4
@@ -69,6 +69,8 @@ class ZooConfig:
     machines, too, with another backend: see `checking.sweep`."""
     calibration_rounds: int = 60
     """Walks of 4 s of 512 robots that tell the teacher's velocity bias; see `calibration`."""
+    push_period_s: float = 2.0
+    """Mean time between kicks."""
     default_share: float = 0.35
     """Share of commands that are the behaviour's own velocity."""
     without: tuple[str, ...] = ()
@@ -143,7 +145,14 @@ def distil(
         return np.where(own, default[ids], sample_commands(rng, len(ids)))
 
     env = StyleEnv(
-        EnvConfig(envs=n * per, worlds=64, seed=seed, assist=0.0, nominal_start=0.25),
+        EnvConfig(
+            envs=n * per,
+            worlds=64,
+            seed=seed,
+            assist=0.0,
+            nominal_start=0.25,
+            push_period_s=config.push_period_s,
+        ),
         lambda ids: styles[ids],
         commands,
         teacher.tell,

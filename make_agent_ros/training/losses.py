@@ -21,7 +21,7 @@ from make_agent_ros.training.zoo import Zoo
 Parts = dict[str, torch.Tensor]
 """Terms of a loss by name, each ()."""
 CODEC_TERMS = {
-    'codec action': 1.0, 'prompt action': 1.0, 'latent': 0.1, 'size': 1e-3, 'frequency': 5.0,
+    'codec action': 1.0, 'prompt action': 1.0, 'latent': 0.5, 'size': 1e-3, 'frequency': 5.0,
     'weights': 0.05, 'style': 0.3, 'velocity': 1.0, 'contrast': 0.05,
 }  # fmt: skip
 """Weights of the terms of `codec_loss`."""
@@ -55,7 +55,11 @@ class GeneratorConfig:
     learning_rate: float = 1e-3
     perturbation: float = 0.1
     """Standard deviation of the perturbation of states, observation units."""
-    latent_noise: float = 0.05
+    latent_noise: float = 0.1
+    """Standard deviation of the noise on latents that are decoded in stage 1."""
+    embedding_noise: float = 0.3
+    """Of the noise on embeddings in stage 2, in units of their spread. Without it the flow knows
+    the training behaviours by their embeddings, and is sure of what it cannot know of others."""
     behaviours: int = 0
     """Train on the first so many of the training side, for scaling curves; all when 0."""
     without: tuple[str, ...] = ()
@@ -161,8 +165,8 @@ def _match(
 def codec_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Parts]:
     """Return the loss of codec, embedding, heads and the embedding -> latent map, and its terms.
 
-    A policy's weights must come back from their own latent, and from the latent that a window of
-    its walk predicts.
+    A policy must come back from the latent that a window of its walk predicts, and from anywhere
+    between that and the latent of its own weights: there the flow's samples lie.
     """
     ids = data.draw(data.config.batch)
     true, states = data.weights[ids], data.states(ids)
@@ -173,7 +177,9 @@ def codec_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Part
     z_w = model.codec.encode(true, data.frequency[ids])
     noise = torch.randn(z_w.shape, generator=data.generator)
     z_p = model.to_latent(e_a)
-    decoded_w, _ = model.codec.decode(z_w + data.config.latent_noise * noise)
+    share = torch.rand((len(ids), 1), generator=data.generator)
+    between = z_p + share * (z_w - z_p)
+    decoded_w, _ = model.codec.decode(between + data.config.latent_noise * noise)
     decoded_p, f_p = model.codec.decode(z_p)
     log_f = data.frequency[ids].log()
     parts = {
@@ -200,7 +206,9 @@ def flow_loss(model: Generator, data: TrainingData) -> tuple[torch.Tensor, Parts
         embedding, _ = model.embedding(data.windows(ids)[0])
         latent = model.codec.encode(data.weights[ids], data.frequency[ids])
         centre = model.to_latent(embedding)
-    matching, implied = model.flow.loss(latent - centre, embedding, generator=data.generator)
+        spread = data.config.embedding_noise * embedding.std(dim=0)
+        seen = embedding + spread * torch.randn(embedding.shape, generator=data.generator)
+    matching, implied = model.flow.loss(latent - centre, seen, generator=data.generator)
     few = ids[: data.config.batch]
     decoded, _ = model.codec.decode((centre + implied)[: data.config.batch])
     parts = {

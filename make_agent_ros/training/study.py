@@ -20,6 +20,8 @@ import tyro
 from rich.console import Console
 
 from make_agent_ros.generator.model import Generator
+from make_agent_ros.policy.velocity import VELOCITY_FILE
+from make_agent_ros.resources import resource_path
 from make_agent_ros.training.baselines import NAMES
 from make_agent_ros.training.bench import methods_of
 from make_agent_ros.training.distil import ABLATIONS as ZOO_ABLATIONS
@@ -133,6 +135,7 @@ def parts_of(study: StudyConfig) -> list[Part]:
     return [
         *parts,
         Part(USUAL, 'sampler', one),
+        Part('open_loop', 'sampler', replace(one, velocity_loop=False)),
         *(Part(f'steps_{n}', 'sampler', replace(sampled, steps=n)) for n in STEPS),
         *(Part(f'guidance_{g:g}', 'sampler', replace(sampled, guidance=g)) for g in GUIDANCE),
         *(Part(f'prompt_{t:g}', 'prompt', replace(one, prompt_s=t)) for t in PROMPT_S),
@@ -203,9 +206,10 @@ def measure_part(study: StudyConfig, part: Part, split: Split) -> float:
         'config': json.loads(json.dumps(asdict(replace(part.config, methods=())))),
         'generator': str(generator.info.get('digest', 'unknown')),
         'policies': _digest(study.folder / 'zoo_held_out.safetensors'),
+        'velocity': _digest(resource_path(f'models/{VELOCITY_FILE}')),
     }
     before = read_part(study, part)
-    if before and any(before[name] != value for name, value in made_with.items()):
+    if before and any(before.get(name) != value for name, value in made_with.items()):
         before = None
     known = methods_of(before['figures'], part.config.splits[0]) if before else []
     missing = tuple(name for name in part.config.methods if name not in known)

@@ -197,6 +197,7 @@ def _change(name: str) -> str:
         return SHOWN[value]
     return {
         USUAL: 'as usual',
+        'open': 'commands as they are, without the velocity loop',
         'steps': f'{value} step{"s" * (value != "1")} of the integrator',
         'guidance': f'guidance {value}',
         'prompt': f'prompt of {value} s',

@@ -134,7 +134,7 @@ def test_styles_in_which_a_robot_fell_are_practised_again():
     for _ in range(150):
         before = env.env.styles.frequency_hz.copy()
         _, _, done, extras = env.step(limp)
-        fell = (done > 0) & ~extras['time_outs']
+        fell = (done > 0) & (extras['time_outs'] == 0)
         restarted = set(env.env.styles.frequency_hz[fell.numpy()].tolist())
         if fallen:
             assert restarted <= fallen
