@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,8 @@ class VelocityNet:
 
     def save(self, path: Path) -> None:
         """Write as npz."""
-        np.savez(path, **{k: np.asarray(v, dtype=np.float32) for k, v in vars(self).items()})
+        arrays: dict[str, Any] = {k: np.asarray(v, np.float32) for k, v in vars(self).items()}
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> VelocityNet:

@@ -137,7 +137,8 @@ def _scaling(parts: Sequence[Part], results: Results) -> Section | None:
         figure(drawn, 'Bands: 95 % intervals over the prompts.')
         + table(_headers('behaviours', methods), rows),
         f'Generators trained on the first so many behaviours, all in {updates["codec_updates"]:,} '
-        f'+ {updates["flow_updates"]:,} updates; the usual one has more.',
+        f'+ {updates["flow_updates"]:,} updates; the usual one has more.'
+        + _apart(mine, parts, results),
     )
 
 
@@ -170,7 +171,8 @@ def _ablations(parts: Sequence[Part], results: Results) -> Section | None:
     return Section(
         'What each part is worth',
         table(_headers('trained with', methods), rows),
-        'One thing left out at a time, with the updates of the curve above.',
+        'One thing left out at a time, with the updates of the curve above.'
+        + _apart(mine, parts, results),
     )
 
 
@@ -186,7 +188,22 @@ def _changes(parts: Sequence[Part], results: Results) -> Section | None:
         'Sampler and prompt',
         table(_headers('change', methods), rows),
         f'As usual: {usual.steps} steps, guidance {usual.guidance:g}, prompt of '
-        f'{usual.prompt_s:g} s. {mine[0].config.prompts} prompts; the regression has no sampler.',
+        f'{usual.prompt_s:g} s. {mine[0].config.prompts} prompts; the regression has no sampler.'
+        + _apart(mine, parts, results),
+    )
+
+
+def _apart(mine: Sequence[Part], parts: Sequence[Part], results: Results) -> str:
+    """Say so where parts were not measured in the circumstances of the splits."""
+    same = ('policies', 'velocity')
+    usual = [results[part.name] for part in parts if part.kind == 'split']
+    if not usual or all(
+        results[part.name].get(name) == usual[0].get(name) for part in mine for name in same
+    ):
+        return ''
+    return (
+        ' Some of these were measured on another zoo or with another velocity loop than the '
+        'splits above: compare them with each other, not with the splits.'
     )
 
 

@@ -53,6 +53,12 @@ def test_parts_are_measured_once_and_the_page_has_all_that_are_known(study, caps
     more = replace(more, config=replace(study.config, methods=('base', 'regression_corrected')))
     both = measure_all(more, SPLIT, [])
     assert {'walks.interpolation.base', 'walks.interpolation.regression_corrected'} <= {*both}
+    assert 'compare them with each other' not in (study.out / 'results.html').read_text()
+    for name in ('scale_4', 'scale_8', 'without_layer_scale', 'steps_2'):
+        path = study.out / f'{name}.json'
+        path.write_text(json.dumps(json.loads(path.read_text()) | {'policies': 'of another zoo'}))
+    measure_all(replace(more, parts=('interpolation',)), SPLIT, [])
+    assert (study.out / 'results.html').read_text().count('compare them with each other') == 3
     other = replace(study, parts=('scale_4',), config=replace(study.config, worlds=3))
     assert measure_all(other, SPLIT, [])['scale_4.worlds'] == 3.0
 
