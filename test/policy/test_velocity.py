@@ -125,15 +125,13 @@ def test_another_net_is_refused(tmp_path):
 
 
 def test_policies_keep_closer_to_the_velocity_asked_for_in_worlds_that_bias_them():
-    """Held-out policies in slippery and loaded worlds: the error of their mean velocity."""
-    names = ('trot', 'pace', 'walk', 'canter', 'pronk')
+    """Held-out policies on slippery ground: the error of their mean velocity."""
+    names = ('trot', 'pace', 'walk', 'canter', 'pronk', 'bound')
     plain = [
         replace(load(resource_path(f'models/{name}.onnx')), velocity_gain=0.0) for name in names
     ]
     held = [replace(bundle, velocity_gain=0.5) for bundle in plain]
-    worlds = randomised_worlds(
-        3, 5, WorldRanges(friction=(0.4, 0.6), payload_kg=(2.0, 3.0), gain_factor=(0.9, 0.95))
-    )
+    worlds = randomised_worlds(4, 5, WorldRanges(friction=(0.4, 0.5)))
     command = np.stack([bundle.default_command for bundle in plain])
     log = rollout(plain + held, worlds, np.concatenate((command, command)), 12.0, seed=1)
     error = (log.planar_velocity - log.command)[:, :, 250:, :2].mean(axis=2)

@@ -31,7 +31,7 @@ TROT = resource_path('models/trot.onnx')
     ('change', 'message'),
     [
         ({'action_scale': np.full(12, 0.5)}, 'action_scale'),
-        ({'control_dt': 0.01}, 'control_dt 0.01, expected 0.02'),
+        ({'control_dt': 0.01, 'velocity_gain': 0.0}, 'control_dt 0.01, expected 0.02'),
         ({'joint_stiffness': np.full(12, 20.0)}, 'joint_stiffness'),
     ],
 )
