@@ -11,14 +11,16 @@ import pytest
 from make_agent_ros.training.bench import run_quality
 
 FLOORS = {
-    'first_sample_survival.interpolation.first_sample': 0.90,
-    'walks_rollouts.interpolation.teacher': 0.92,
-    'walks_rollouts.interpolation.regression': 0.90,
-    'walks_rollouts.interpolation.first_sample': 0.82,
-    'walks_rollouts.interpolation.best_of_16': 0.91,
+    'first_sample_survival.interpolation.first_sample': 0.94,
+    'walks_rollouts.interpolation.teacher': 0.95,
+    'walks_rollouts.interpolation.regression': 0.91,
+    'walks_rollouts.interpolation.first_sample': 0.92,
+    'walks_rollouts.interpolation.best_of_16': 0.94,
+    'qualified_rollouts.interpolation.teacher': 0.88,
     'qualified_rollouts.interpolation.regression': 0.74,
-    'qualified_rollouts.interpolation.best_of_16': 0.80,
-    'prompt_swap.interpolation': 0.90,
+    'qualified_rollouts.interpolation.first_sample': 0.63,
+    'qualified_rollouts.interpolation.best_of_16': 0.86,
+    'prompt_swap.interpolation': 0.95,
 }
 
 
