@@ -24,7 +24,7 @@ from make_agent_ros.go2.kinematics import foot_positions
 from make_agent_ros.go2.state import RobotState, yaw
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import elu
-from make_agent_ros.policy.velocity import VelocityLoop
+from make_agent_ros.policy.velocity import velocity_loop
 
 GYRO_NOISE_RAD_S, TILT_NOISE_RAD, JOINT_POS_NOISE_RAD, JOINT_VEL_NOISE_RAD_S = (
     0.15,
@@ -228,8 +228,7 @@ class _Episode:
         self.default = bundle.default_joint_pos[self.index]
         self.scale = bundle.action_scale[self.index]
         self.action = np.zeros((self.count, 12))
-        gain = bundle.velocity_gain
-        self.loop = VelocityLoop(gain, (self.count,)) if gain else None
+        self.loop = velocity_loop(bundle.velocity_gain, (self.count,))
         self.target = np.tile(self.default, (self.count, 1))
         self.sensors = _Sensors(trials)
         self.delay = np.floor(trials.latency_s / self.dt + 1e-9).astype(int)

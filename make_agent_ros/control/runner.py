@@ -9,7 +9,7 @@ import numpy as np
 from make_agent_ros.go2.constants import JOINT_NAMES, joint_index_map
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.policy.velocity import VelocityLoop
+from make_agent_ros.policy.velocity import velocity_loop
 
 
 class PolicyRunner:
@@ -44,8 +44,7 @@ class PolicyRunner:
         """action_scale * action, policy order, rad."""
         self.target = self.stand_pose.copy()
         """Joint targets, package order, rad."""
-        gain = bundle.velocity_gain
-        self.loop = VelocityLoop(gain) if gain else None
+        self.loop = velocity_loop(bundle.velocity_gain)
         """Corrects the command by the estimated velocity, where the policy asks for it."""
         self._phase0 = 0.0
         self._phase_time_s = 0.0

@@ -142,6 +142,18 @@ def shipped_velocity_net() -> VelocityNet:
     return VelocityNet.load(resource_path(f'models/{VELOCITY_FILE}'))
 
 
+def moving(command: np.ndarray) -> np.ndarray:
+    """Return how far the gait is faded in, 0 (stand) to 1 (walk), for commands (..., 3)."""
+    strength = np.sqrt(command[..., 0] ** 2 + command[..., 1] ** 2 + (0.3 * command[..., 2]) ** 2)
+    share = (strength - STAND_BELOW) / (WALK_ABOVE - STAND_BELOW)
+    return np.asarray(np.minimum(np.maximum(share, 0.0), 1.0))
+
+
+def velocity_loop(gain: np.ndarray | float, lead: tuple[int, ...] = ()) -> VelocityLoop | None:
+    """Return the loop of robots with leading shape `lead`, or None where no gain asks for it."""
+    return VelocityLoop(gain, lead) if np.any(gain) else None
+
+
 class VelocityLoop:
     """Corrects the commands of robots with leading shape (...,), one control step at a time."""
 
@@ -181,9 +193,7 @@ class VelocityLoop:
         """
         self._watch(state, target)
         planar = np.sqrt(command[..., 0:1] ** 2 + command[..., 1:2] ** 2)
-        strength = np.sqrt(planar**2 + (0.3 * command[..., 2:3]) ** 2)
-        share = (strength - STAND_BELOW) / (WALK_ABOVE - STAND_BELOW)
-        share = np.minimum(np.maximum(share, 0.0), 1.0)
+        share = moving(command)[..., None]
         if self._steps > WARM_UP_STEPS:
             error = np.minimum(np.maximum(command - self.velocity, -LARGEST_ERROR), LARGEST_ERROR)
             self.added += (CONTROL_DT_S * self.gain) * error

@@ -17,7 +17,7 @@ from make_agent_ros.go2.constants import (
 from make_agent_ros.go2.state import RobotState
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpBatch, MlpShape
-from make_agent_ros.policy.velocity import VelocityLoop
+from make_agent_ros.policy.velocity import velocity_loop
 from make_agent_ros.simulation.batch import BatchSimulation, SensorNoise
 from make_agent_ros.simulation.model import Worlds, set_gains
 
@@ -251,7 +251,7 @@ class _Roller:
         ]
         self.frequency = np.repeat([b.gait_frequency_hz for b in bundles], n_worlds)
         gain = np.repeat([b.velocity_gain for b in bundles], n_worlds)
-        self.loop = VelocityLoop(gain, (sim.size,)) if gain.any() else None
+        self.loop = velocity_loop(gain, (sim.size,))
         self.action = np.zeros((sim.size, 12))
         self.pose = np.zeros((sim.size, 12))
         for group in self.groups:

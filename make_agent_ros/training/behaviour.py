@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from make_agent_ros.go2.constants import HIP_OFFSET_M
+from make_agent_ros.policy.velocity import moving as moving
 from make_agent_ros.recording.gait import Gait
 from make_agent_ros.training.demand import demand_of
 
@@ -51,9 +52,6 @@ SPARED_SHARE, UNEVEN_SHARE = 0.12, 0.12
 COMMAND_LOW = np.array([-0.6, -0.4, -1.0])
 """Lowest command that policies are trained for: vx m/s, vy m/s, wz rad/s."""
 COMMAND_HIGH = np.array([1.2, 0.4, 1.0])
-
-STAND_BELOW, WALK_ABOVE = 0.05, 0.15
-"""Commands weaker than the first mean standing; the gait fades in up to the second, m/s."""
 
 MAX_STRIDE_M = 0.36
 """Longest path of a foot under the body in one stance, m."""
@@ -272,12 +270,6 @@ def sample_default_commands(rng: np.random.Generator, n: int) -> np.ndarray:
     straight = rng.random(n) < 0.6
     command[straight, 1:] = 0.0
     return command
-
-
-def moving(command: np.ndarray) -> np.ndarray:
-    """Return how far the gait is faded in, 0 (stand) to 1 (walk), for commands (..., 3)."""
-    strength = np.sqrt(command[..., 0] ** 2 + command[..., 1] ** 2 + (0.3 * command[..., 2]) ** 2)
-    return np.clip((strength - STAND_BELOW) / (WALK_ABOVE - STAND_BELOW), 0.0, 1.0)
 
 
 def longest_stride_m(styles: Styles) -> np.ndarray:

@@ -58,8 +58,8 @@ class GeneratorConfig:
     latent_noise: float = 0.1
     """Standard deviation of the noise on latents that are decoded in stage 1."""
     embedding_noise: float = 0.3
-    """Of the noise on embeddings in stage 2, in units of their spread. Without it the flow knows
-    the training behaviours by their embeddings, and is sure of what it cannot know of others."""
+    """Of the noise on embeddings in stage 2, in units of their spread, so that the flow is not
+    surer of unseen behaviours than it can be."""
     behaviours: int = 0
     """Train on the first so many of the training side, for scaling curves; all when 0."""
     without: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from make_agent_ros.go2.constants import ACTION_SCALE, NOMINAL_JOINT_POS
-from make_agent_ros.policy.velocity import VelocityLoop
+from make_agent_ros.policy.velocity import VelocityLoop, velocity_loop
 from make_agent_ros.simulation.model import WorldRanges
 from make_agent_ros.simulation.rollout import Logbook, RolloutLog
 from make_agent_ros.training.behaviour import BehaviourSet, Styles
@@ -49,7 +49,7 @@ def teacher_rollout(
         nominal_start=1.0,
         assist=0.0,
     )
-    loop = VelocityLoop(velocity_gain, (n * worlds,)) if velocity_gain else None
+    loop = velocity_loop(velocity_gain, (n * worlds,))
     tell = teacher.tell if loop is None else _also_telling(loop, teacher.tell)
     env = StyleEnv(config, lambda ids: styles[ids], lambda ids: command[ids], tell)
     env.steps[:] = 0
