@@ -217,6 +217,22 @@ def test_a_network_that_diverges_leaves_every_number_finite():
     assert np.isfinite(log.target).all()
 
 
+def test_a_policy_that_asks_for_it_walks_with_the_velocity_loop():
+    """A standing policy that leans with the command it is told: told more and more."""
+    standing = replace(standing_bundle(), default_command=np.array([0.5, 0.0, 0.0]))
+    weight = np.zeros_like(standing.layers[0][0])
+    weight[:, standing.observation_builder().slices['command'].start] = 0.1
+    first = (weight, np.zeros_like(standing.layers[0][1]))
+    leaning = replace(standing, layers=[first, *standing.layers[1:]])
+    out = np.full_like(leaning.layers[-1][0], 0.02)
+    leaning = replace(leaning, layers=[*leaning.layers[:-1], (out, leaning.layers[-1][1])])
+    trials = trials_of('nominal', 1, seconds=3.0)
+    asked = walk(MujocoEngine, leaning, trials).target[0, -1]
+    held = walk(MujocoEngine, replace(leaning, velocity_gain=0.5), trials).target[0, -1]
+    lean = asked - leaning.default_joint_pos
+    assert np.all(np.abs(held - leaning.default_joint_pos) > 1.2 * np.abs(lean))
+
+
 def test_commands_change_when_the_scenario_says():
     trials = trials_of('commands', 1)
     command = episode.command_schedule(standing_bundle(), trials, 450, 0)
