@@ -151,8 +151,8 @@ def generate(
     out: Annotated[Path, typer.Option('-o', '--out', help='Bundle to write.')],
     candidates: Annotated[int, typer.Option(help='Policies to sample and rank.')] = 16,
     refine: Annotated[
-        int, typer.Option(help='Rounds of search around the best candidates.', min=0, max=10)
-    ] = 0,
+        int, typer.Option(help='Rounds that steer candidates to the gait.', min=0, max=10)
+    ] = 1,
     prompt_s: Annotated[float, typer.Option(help='Length of the prompt, s.')] = 4.0,
     seed: Annotated[int, typer.Option(help='Seed of sampling and ranking.')] = 0,
     allow_novel: Annotated[
@@ -164,7 +164,7 @@ def generate(
 ) -> None:
     """Generate a policy that moves like the robot in the bags: the best of CANDIDATES by rollout.
 
-    With --refine the best are searched around, which takes one more ranking per round.
+    Each round of --refine steers the candidates by what their gaits lack, and ranks again.
     """
     from rich.console import Console
 

@@ -74,7 +74,9 @@ def _prompt_contact(prompt: Trajectory, gait: Gait, rate_hz: float) -> dict[str,
     """Return the prompt's contacts under the name of how they are known."""
     if np.abs(prompt.joint_torque).max() > 0.0 and round(prompt.rate_hz) == round(rate_hz):
         gravity = projected_gravity(prompt.quat_wxyz)
-        feet = loaded_feet(prompt.joint_pos, prompt.joint_torque, gravity)
+        feet = loaded_feet(
+            prompt.joint_pos, prompt.joint_vel, prompt.joint_torque, gravity, prompt.rate_hz
+        )
         return {'prompt, by the load on its legs': feet}
     cycles = np.arange(int(3 * SHOWN_S * rate_hz))[:, None] / rate_hz * float(gait.frequency_hz)
     regular = (cycles + gait.phase_offset) % 1.0 < gait.duty_factor

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE, velocity_rmse
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import Gait, gait_distance
+from make_agent_ros.recording.gait import Gait, GaitChange, gait_distance, mean_gait
 from make_agent_ros.recording.loads import gait_by_load, gait_of_trajectory
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
@@ -68,6 +68,9 @@ class Ranking:
     tracking bias, which shows in the same rollouts and is taken off."""
     seconds: float
     """Wall time of the ranking."""
+    change: GaitChange
+    """What the candidates' gaits lack of the prompt's, (P,): mean over the worlds of both passes
+    in which they stayed up; NaN for one that always fell."""
 
     @property
     def order(self) -> np.ndarray:
@@ -90,9 +93,7 @@ def prompt_gait(prompts: Trajectory | Sequence[Trajectory]) -> Gait:
     """Describe the gait that a prompt shows, or several of one style on average."""
     prompts = [prompts] if isinstance(prompts, Trajectory) else prompts
     each = [gait_of_trajectory(p) for p in prompts]
-    mean = {f.name: np.mean([getattr(g, f.name) for g in each], axis=0) for f in fields(Gait)}
-    turns = np.exp(2j * np.pi * np.stack([g.phase_offset for g in each])).mean(axis=0)
-    return Gait(**{**mean, 'phase_offset': np.angle(turns) / (2.0 * np.pi) % 1.0})
+    return mean_gait(Gait.concatenate([g[None] for g in each]))
 
 
 def rank(
@@ -147,17 +148,23 @@ def rank(
     first = walk(asked, 0)
     bias = velocity_bias(first, asked)
     second = walk(asked - bias, 1)
+    gaits = [_gait(log) for log in (first, second)]
     passes = (
-        candidate_figures(first, wanted, asked + bias),
-        candidate_figures(second, wanted, asked),
+        candidate_figures(first, wanted, asked + bias, gaits[0]),
+        candidate_figures(second, wanted, asked, gaits[1]),
     )
+    both = Gait.concatenate(gaits, axis=1)
+    walked = mean_gait(both, np.concatenate((~first.fell, ~second.fell), axis=1))
     # Both passes tell the bias, the second what the first has left of it.
     bias = bias + velocity_bias(second, asked) / 2.0
     bias = np.clip(bias, -MAX_CALIBRATION, MAX_CALIBRATION)
     figures = {name: _mean(*(one[name] for one in passes)) for name in passes[0]}
     cost = 1.0 - figures['good'] + figures['falls'] + STYLE_WEIGHT * style_cost(figures)
     seconds_spent = time.perf_counter() - start
-    return Ranking(int(np.argmin(cost)), cost, figures, asked - bias, seconds_spent)
+    return Ranking(
+        int(np.argmin(cost)), cost, figures, asked - bias, seconds_spent,
+        GaitChange.between(walked, wanted),
+    )  # fmt: skip
 
 
 def velocity_bias(log: RolloutLog, asked: np.ndarray) -> np.ndarray:
@@ -178,7 +185,7 @@ def velocity_bias(log: RolloutLog, asked: np.ndarray) -> np.ndarray:
 
 
 def candidate_figures(
-    log: RolloutLog, wanted: Gait, asked: np.ndarray | None = None
+    log: RolloutLog, wanted: Gait, asked: np.ndarray | None = None, gait: Gait | None = None
 ) -> dict[str, np.ndarray]:
     """Judge a rollout of P policies in W worlds: figures of shape (P,), medians over the worlds.
 
@@ -189,21 +196,16 @@ def candidate_figures(
         log: of the rollout.
         wanted: gaits to compare with, of a shape that broadcasts with (P, W).
         asked: velocity to compare with, (P, 3); the commands of the log when omitted.
+        gait: of the walks, (P, W); measured when omitted.
     """
     dt = log.control_dt_s
-    skip = round(SETTLE_S / dt)
     command = log.command
     if asked is not None:
         command = np.broadcast_to(asked[:, None, None], log.command.shape)
     planar, yaw = velocity_rmse(
         log.planar_velocity, command, dt, steps_alive=log.steps_alive, skip_s=SETTLE_S
     )
-    gait = gait_by_load(
-        log.joint_pos[:, :, skip:],
-        log.joint_torque[:, :, skip:],
-        log.quat_wxyz[:, :, skip:],
-        1.0 / dt,
-    )
+    gait = _gait(log) if gait is None else gait
     stood = ~log.fell
     distance = gait_distance(gait, wanted)
     everywhere = np.ones_like(stood)
@@ -219,6 +221,18 @@ def candidate_figures(
     for name in ('frequency_hz', 'body_height_m', 'swing_height_m'):
         figures[name] = _median_where(getattr(gait, name), stood, np.nan)
     return figures
+
+
+def _gait(log: RolloutLog) -> Gait:
+    """Describe the gaits of P policies in W worlds after settling, (P, W)."""
+    after = np.s_[:, :, round(SETTLE_S / log.control_dt_s) :]
+    return gait_by_load(
+        log.joint_pos[after],
+        log.joint_vel[after],
+        log.joint_torque[after],
+        log.quat_wxyz[after],
+        1.0 / log.control_dt_s,
+    )
 
 
 def good_share(errors: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Search around what a generator gave: children of the best candidates, ranked again.
+"""Correct what a generator gave: candidates steered towards the prompt's gait, ranked again.
 
-A cross-entropy search (Rubinstein 1999) in the latent space of the generator's codec, where a
-straight line between two policies that walk is made of policies that walk. It costs one more
-ranking per round and needs nothing but the prompt. Each round walks in other worlds, so a
-candidate that was lucky in one has to be good in the next as well: what parents did in all rounds
-counts.
+A ranking tells not only which candidate is the best but what each one's gait lacks of the
+prompt's: a leg comes 0.07 cycle late, the body hangs 1 cm low. That difference, fed back through
+the generator (`generator.steering`), gives candidates without it: integral control of the gait,
+measured by rollouts. It costs one more ranking per round and needs nothing but the prompt. Each
+round walks in other worlds, so a candidate that was lucky in one has to be good in the next as
+well: what it did in all rounds counts.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ import numpy as np
 
 from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.recording.gait import GaitChange
 from make_agent_ros.recording.trajectory import Trajectory
 
-PARENTS = 4
-"""Candidates that children come from; they are ranked again beside these."""
-REACH = 0.25
-"""How far beyond its parents a child may lie, as a share of the way between them."""
-NOISE = 0.5
-"""Noise of the children, in standard deviations of the parents."""
+KEPT = 4
+"""Best candidates that are ranked again as they are, beside the steered ones; a quarter of fewer
+than 16."""
+
+Decode = Callable[[np.ndarray], list[Bundle]]
+"""From latents (n, L) to n policies."""
+Steer = Callable[[np.ndarray, GaitChange], np.ndarray]
+"""From latents (n, L) and what their gaits lack, (n,), to latents that lack less."""
 
 
 @dataclass(frozen=True)
 class Refined:
-    """The last round's candidates, parents first, and how they did."""
+    """The last round's candidates, kept ones first, and how they did."""
 
     bundles: list[Bundle]
     ranking: Ranking
@@ -42,75 +46,68 @@ class Refined:
 
 
 def refine(
-    decode: Callable[[np.ndarray], list[Bundle]],
+    decode: Decode,
+    steer: Steer,
     latents: np.ndarray,
     prompt: Trajectory | Sequence[Trajectory],
     seed: int,
-    rounds: int = 2,
+    rounds: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    first: Ranking | None = None,
 ) -> Refined:
-    """Rank candidates, breed the best, and rank again.
+    """Rank candidates, steer the best towards the prompt's gait, and rank again.
 
     Args:
-        decode: from latents (n, L) to n policies.
+        decode: makes policies of latents.
+        steer: moves latents.
         latents: N candidates, (N, L).
         prompt: what they were generated from.
-        seed: of worlds and children.
+        seed: of worlds.
         rounds: after the first ranking; 0 is `rank` alone.
         progress: called with (rankings done, all).
+        first: the ranking of the candidates by this seed, where it is known already.
 
     Raises:
-        ValueError: negative rounds, or no more candidates than parents.
+        ValueError: negative rounds, or no candidates.
     """
     if rounds < 0:
         raise ValueError(f'{rounds} rounds of refinement; expected 0 or more')
-    if rounds and len(latents) <= PARENTS:
-        raise ValueError(
-            f'{len(latents)} candidates are too few to refine; sample more than {PARENTS}'
-        )
-    rng = np.random.default_rng([seed, 83])
     bundles = decode(latents)
-    ranking = rank(bundles, prompt, seed)
+    ranking = first or rank(bundles, prompt, seed)
     seconds = ranking.seconds
     walked = np.ones(len(latents))
+    stay = int(np.clip(len(latents) // 4, 1, KEPT))
     for done in range(1, rounds + 1):
         if progress:
             progress(done, rounds + 1)
-        chosen = ranking.order[:PARENTS]
-        parents, before = latents[chosen], (walked[chosen], ranking, chosen)
-        latents = np.concatenate((parents, _children(parents, len(latents) - PARENTS, rng)))
+        order = ranking.order
+        kept, best = order[:stay], order[: max(1, len(latents) - stay)]
+        before = (walked[kept], ranking, kept)
+        moved = steer(latents[best], ranking.change[best])
+        latents = np.concatenate((latents[kept], moved.astype(latents.dtype)))
         bundles = decode(latents)
         ranking = rank(bundles, prompt, seed + 7919 * done)
         seconds += ranking.seconds
         walked = np.ones(len(latents))
-        walked[:PARENTS] += before[0]
+        walked[:stay] += before[0]
         ranking = _with_evidence(ranking, *before)
     return Refined(bundles, ranking, seconds)
 
 
 def _with_evidence(
-    ranking: Ranking, walked: np.ndarray, before: Ranking, chosen: np.ndarray
+    ranking: Ranking, walked: np.ndarray, before: Ranking, kept: np.ndarray
 ) -> Ranking:
     """Let what the first candidates did in earlier rounds count beside this one.
 
     Args:
         ranking: of this round.
-        walked: rounds that they had walked in before, (PARENTS,).
+        walked: rounds that they had walked in before, (K,).
         before: ranking of the round before.
-        chosen: their rows there.
+        kept: their K rows there.
     """
     share = walked / (walked + 1.0)
     cost, command = ranking.cost.copy(), ranking.command.copy()
-    first = slice(len(chosen))
-    cost[first] += share * (before.cost[chosen] - cost[first])
-    command[first] += share[:, None] * (before.command[chosen] - command[first])
+    first = slice(len(kept))
+    cost[first] += share * (before.cost[kept] - cost[first])
+    command[first] += share[:, None] * (before.command[kept] - command[first])
     return replace(ranking, best=int(np.argmin(cost)), cost=cost, command=command)
-
-
-def _children(parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return latents (count, L) between pairs of parents and a little around."""
-    pairs = np.stack([rng.choice(len(parents), 2, replace=False) for _ in range(count)])
-    share = rng.uniform(-REACH, 1.0 + REACH, (count, 1))
-    between = parents[pairs[:, 0]] * (1.0 - share) + parents[pairs[:, 1]] * share
-    noise = rng.standard_normal(between.shape) * parents.std(axis=0)
-    return np.asarray(between + NOISE * noise, dtype=parents.dtype)

@@ -66,7 +66,11 @@ def trial_figures(log: EpisodeLog, trials: Trials, wanted: Gait | None) -> dict[
         'action_roughness': metrics.action_roughness(log.target, mask),
     }
     gait = gait_by_load(
-        log.joint_pos[:, skip:], log.joint_torque[:, skip:], log.quat_wxyz[:, skip:], 1.0 / dt
+        log.joint_pos[:, skip:],
+        log.joint_vel[:, skip:],
+        log.joint_torque[:, skip:],
+        log.quat_wxyz[:, skip:],
+        1.0 / dt,
     )
     for name in GAIT_FIELDS:
         figures[name] = np.where(log.fell, np.nan, getattr(gait, name))

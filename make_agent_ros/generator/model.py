@@ -24,9 +24,11 @@ from safetensors.torch import load_file, save_file
 from make_agent_ros.generator.codec import WeightCodec
 from make_agent_ros.generator.embedding import BehaviourEmbedding, trajectory_features
 from make_agent_ros.generator.flow import LatentFlow
+from make_agent_ros.generator.steering import steered
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
+from make_agent_ros.recording.gait import GaitChange
 from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
@@ -81,6 +83,8 @@ class Proposal:
 
     latent: torch.Tensor
     """(n, L)."""
+    embedding: torch.Tensor
+    """Of the prompt, (E,)."""
     velocity: np.ndarray
     """Read off the prompt: vx, vy m/s, wz rad/s, (3,)."""
     provenance: dict[str, Any]
@@ -234,7 +238,7 @@ class Generator(torch.nn.Module):
             'seed': seed,
             'novelty': round(distance, 4),
         }
-        return Proposal(latent, velocity, provenance)
+        return Proposal(latent, embedding, velocity, provenance)
 
     def decode_proposal(
         self, proposal: Proposal, latent: np.ndarray | None = None
@@ -244,6 +248,25 @@ class Generator(torch.nn.Module):
         if latent is not None:
             chosen = torch.from_numpy(latent).to(self.device)
         return self.decode(chosen, proposal.velocity, proposal.provenance)
+
+    def steer(self, proposal: Proposal, latent: np.ndarray, change: GaitChange) -> np.ndarray:
+        """Return latents (n, L) whose policies walk more like the prompt; see `steering`.
+
+        Args:
+            proposal: which the latents came from.
+            latent: (n, L).
+            change: what the gaits of their policies lack of the prompt's, (n,).
+        """
+        return np.asarray(
+            steered(
+                torch.from_numpy(latent).to(self.device),
+                change,
+                proposal.embedding,
+                self.known,
+                self.embedding.style,
+                self.to_latent,
+            ).cpu()
+        )
 
     @torch.no_grad()
     def latents(self, embedding: torch.Tensor, **options: Any) -> torch.Tensor:

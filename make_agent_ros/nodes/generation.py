@@ -35,8 +35,8 @@ class GeneratorConfig:
     )
     candidates: int = param(16, 'Policies that are sampled and ranked.', 1, 256, dynamic=True)
     refine: int = param(
-        0,
-        'Rounds of search around the best candidates; each costs one more ranking.',
+        1,
+        'Rounds that steer the candidates to the gait of the prompt; each is one more ranking.',
         0,
         10,
         dynamic=True,
@@ -140,6 +140,7 @@ def generate_best(
     clock.stage('rank')
     refined = refine(
         partial(generator.decode_proposal, proposal),
+        partial(generator.steer, proposal),
         proposal.latent.cpu().numpy(),
         prompts,
         config.seed,

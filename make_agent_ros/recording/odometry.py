@@ -17,9 +17,11 @@ import numpy as np
 from make_agent_ros.go2.constants import FOOT_RADIUS_M
 from make_agent_ros.go2.kinematics import foot_positions, level_velocities
 from make_agent_ros.go2.state import projected_gravity
-from make_agent_ros.recording.loads import LOAD_N, foot_load
+from make_agent_ros.recording.loads import foot_load
 from make_agent_ros.recording.trajectory import Trajectory
 
+LOAD_N = 25.0
+"""Upward force from which a foot counts half: a sixth of the robot's weight."""
 FLOOR_STD = np.array([0.035, 0.012, 0.015])
 """Error that averaging does not remove (slip, compliance, gyroscope bias), m/s and rad/s."""
 SCATTER_SHARE = np.array([1.0, 0.5, 0.5])

@@ -127,7 +127,7 @@ def _all_windows(trajectory: Trajectory) -> list[_Windows]:
         start = np.arange(0, len(piece) - size + 1, hop)
         ids = start[:, None] + np.arange(size)
         gravity = projected_gravity(piece.quat_wxyz)
-        contact = known_contact(piece.joint_pos, piece.joint_torque, gravity)
+        contact = known_contact(piece)
         tilt = np.arccos(np.clip(-gravity[:, 2], -1.0, 1.0))
         feet = np.stack(level_feet(piece.joint_pos, gravity), axis=-1)[ids]
         spread = feet - feet.mean(axis=1, keepdims=True)

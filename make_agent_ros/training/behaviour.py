@@ -14,6 +14,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from make_agent_ros.generator.style import DUTY_RANGE as DUTY_RANGE
+from make_agent_ros.generator.style import RANGES as RANGES
+from make_agent_ros.generator.style import STYLE_SIZE as STYLE_SIZE
+from make_agent_ros.generator.style import SWING_HEIGHT_RANGE_M as SWING_HEIGHT_RANGE_M
+from make_agent_ros.generator.style import style_vector
 from make_agent_ros.go2.constants import HIP_OFFSET_M
 from make_agent_ros.policy.velocity import moving as moving
 from make_agent_ros.recording.gait import Gait
@@ -35,15 +40,6 @@ ANYWHERE = -1
 OFFSET_JITTER = 0.06
 """Half-width of the spread of each leg's offset about its gait's, cycles."""
 
-RANGES: dict[str, tuple[float, float]] = {
-    'frequency_hz': (1.5, 4.0),
-    'body_height_m': (0.20, 0.34),
-    'pitch_rad': (-0.20, 0.20),
-    'stance_width_m': (0.22, 0.36),
-}
-"""Axes with one value per style."""
-DUTY_RANGE = (0.32, 0.80)
-SWING_HEIGHT_RANGE_M = (0.03, 0.12)
 LEAST_SWING_S = 0.09
 """Shortest time in which a leg can be brought forward."""
 SPARED_SHARE, UNEVEN_SHARE = 0.12, 0.12
@@ -58,7 +54,6 @@ MAX_STRIDE_M = 0.36
 LEG_REACH_M = 0.40
 """Distance from hip to foot that a stance may ask for, m; stretched, a leg has 0.426."""
 
-STYLE_SIZE = 6 + 4 + 4 + 4
 _TRIES = 60
 
 
@@ -103,18 +98,8 @@ class Styles:
 
     def vector(self) -> np.ndarray:
         """Return the styles as network input, each value about in -1..1, shape (n, 18)."""
-        angle = 2.0 * np.pi * self.offsets[:, 1:]
-        scalars = [_unit(getattr(self, name), limits) for name, limits in RANGES.items()]
-        return np.concatenate(
-            (
-                np.sin(angle),
-                np.cos(angle),
-                np.stack(scalars, axis=-1),
-                _unit(self.duty, DUTY_RANGE),
-                _unit(self.swing_height_m, SWING_HEIGHT_RANGE_M),
-            ),
-            axis=-1,
-        ).astype(np.float32)
+        scalars = {name: getattr(self, name) for name in RANGES}
+        return style_vector(self.offsets, scalars, self.duty, self.swing_height_m)
 
     def gait(self) -> Gait:
         """Return the styles as the gaits that `recording.describe_gait` should find, (n,).
@@ -143,12 +128,6 @@ class Styles:
     def join(cls, parts: Sequence[Styles]) -> Styles:
         """Return all styles of the parts."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
-
-
-def _unit(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Map a range to -1..1."""
-    low, high = limits
-    return (values - (low + high) / 2) / ((high - low) / 2)
 
 
 def gait_distances(offsets: np.ndarray) -> np.ndarray:

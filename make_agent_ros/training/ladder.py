@@ -1,9 +1,9 @@
 """`bench quality`: how good generated policies are on behaviours that no training has seen.
 
 The ladder: teacher told the true style -> held-out policy itself -> codec ceiling -> regression ->
-first sample -> median and best of N, beside the nearest zoo policy. All methods get the same
-prompts, worlds, kicks and noise; the ranking's worlds are drawn from another seed than the worlds
-that measure. Splits: `interpolation` between training behaviours; the two withheld regions
+first sample -> median and best of N -> the best after steering, beside the nearest zoo policy. All
+methods get the same prompts, worlds, kicks and noise; the ranking's worlds are drawn from another
+seed than the worlds that measure. Splits: `interpolation` between training behaviours; the two withheld regions
 `corner` and `gait_out`, which the measured generator has not seen (`training.split`); `foreign`,
 shown by another controller in other physics (`training.foreign`).
 """
@@ -20,7 +20,7 @@ from make_agent_ros.generator.model import Generator
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.training.beyond import beyond_quality
 from make_agent_ros.training.held_out import SPLITS, Material, QualityConfig
-from make_agent_ros.training.methods import TEACHER, Methods
+from make_agent_ros.training.methods import REFINED, TEACHER, Methods
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.progress import Report
 from make_agent_ros.training.quality import (
@@ -140,9 +140,10 @@ class _Bench:
             self.say(share, name)
             measured[name], found = self._figures(name, share)
             result |= found | self._by_group(name, measured[name])
-        result |= survival(split, measured, self.methods.ranked)
+        result |= survival(split, measured, (*self.methods.ranked, REFINED))
         qualified = {name: figures.qualified(self.limits) for name, figures in measured.items()}
-        result |= paired(split, qualified, self.methods.ranked[-1])
+        best = REFINED if REFINED in qualified else self.methods.ranked[-1]
+        result |= paired(split, qualified, best)
         self.say(0.9, 'beyond quality')
         if 'first_sample' in qualified and self.methods.ranked[-1] in qualified:
             result |= beyond_quality(

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 
-from make_agent_ros.checking.ranking import rank
+from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.checking.refining import refine
 from make_agent_ros.generator.model import Generator, Proposal
 from make_agent_ros.policy.bundle import Bundle
@@ -26,7 +26,8 @@ OF_POLICY = ('demonstrator', 'codec')
 DIRECT = (*OF_POLICY, 'regression', 'first_sample')
 """Methods of `Methods` that take no rollouts, in the order of the ladder."""
 REFINED = 'refined'
-"""The best after a search around the samples; see `checking.refining`."""
+"""The best of N and of candidates steered to the prompt's gait, as `make-agent generate` gives it;
+see `checking.refining`."""
 CORRECTED = '_corrected'
 """Ends the names of methods whose one policy gets its command corrected as ranking does it."""
 ALSO_CORRECTED = ('regression', 'hypernetwork')
@@ -48,7 +49,7 @@ class Methods:
         self.ranked = (f'median_of_{n}', f'best_of_{n}')
         """Names of the methods that choose among n samples."""
         self.proposals: list[Proposal] = []
-        self._found: dict[str, list[Bundle]] = {}
+        self._rankings: list[Ranking] = []
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -61,7 +62,9 @@ class Methods:
     def usual(self) -> tuple[str, ...]:
         """Names of the methods of the ladder that there is material for."""
         return tuple(
-            name for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked) if not self.missing(name)
+            name
+            for name in (TEACHER, *DIRECT, *NEAREST, *self.ranked, REFINED)
+            if not self.missing(name)
         )
 
     def missing(self, name: str) -> str:
@@ -81,7 +84,7 @@ class Methods:
             progress: called with the share done, by methods that take rollouts.
         """
         if name in self.ranked:
-            return self._chosen(progress)[name]
+            return self._chosen(name, progress)
         if name == REFINED:
             return self._refined(progress)
         if name.endswith(CORRECTED):
@@ -153,15 +156,17 @@ class Methods:
         return np.asarray(self.generator.embedding(torch.from_numpy(windows))[0])
 
     def _refined(self, progress: Callable[[float], None]) -> list[Bundle]:
-        """The best after a search around the samples, ranked by rollouts in other worlds."""
+        """The best of the candidates and of steered ones, ranked by rollouts in other worlds."""
         found = []
-        for i in range(len(self.pools)):
-            one = self.proposals[i]
+        known = self._rankings or [None] * len(self.pools)
+        for i, (one, first) in enumerate(zip(self.proposals, known, strict=True)):
             refined = refine(
                 partial(self.generator.decode_proposal, one),
+                partial(self.generator.steer, one),
                 one.latent.cpu().numpy(),
                 self.held_out.prompts[i],
                 seed=i,
+                first=first,
             )
             command = refined.ranking.command[refined.ranking.best]
             found.append(replace(refined.best, default_command=command))
@@ -181,18 +186,16 @@ class Methods:
         """Tell whether a method's commands are corrected, and so are not what is asked for."""
         return name in (*self.ranked, REFINED) or name.endswith(CORRECTED)
 
-    def _chosen(self, progress: Callable[[float], None]) -> dict[str, list[Bundle]]:
-        """Median and best of N samples, ranked by rollouts in other worlds."""
-        if not self._found:
-            median, best = self.ranked
-            self._found = {median: [], best: []}
+    def _chosen(self, name: str, progress: Callable[[float], None]) -> list[Bundle]:
+        """Median or best of N samples, ranked by rollouts in other worlds."""
+        if not self._rankings:
             for i, (prompt, pool) in enumerate(
                 zip(self.held_out.prompts, self.pools, strict=True)
             ):
-                ranking = rank(pool, prompt, seed=i)
-                middle = int(ranking.order[len(pool) // 2])
-                for name, k in ((median, middle), (best, ranking.best)):
-                    bundle = replace(pool[k], default_command=ranking.command[k])
-                    self._found[name].append(bundle)
+                self._rankings.append(rank(pool, prompt, seed=i))
                 progress((i + 1) / len(self.pools))
-        return self._found
+        found = []
+        for pool, ranking in zip(self.pools, self._rankings, strict=True):
+            k = ranking.best if name == self.ranked[-1] else int(ranking.order[len(pool) // 2])
+            found.append(replace(pool[k], default_command=ranking.command[k]))
+        return found

@@ -162,7 +162,7 @@ def show(
                 walks.velocity(i, start, end),
                 describe_gait(
                     prompt.joint_pos, gravity, RATE_HZ,
-                    contact=known_contact(prompt.joint_pos, prompt.joint_torque, gravity),
+                    contact=known_contact(prompt),
                 ),
                 true_gait(walks, i, start, end, float(frequency_hz[behaviour])),
             )

@@ -26,7 +26,7 @@ TITLES = {
     'regression_corrected': 'regression alone, command corrected as in ranking',
     'hypernetwork_corrected': 'hypernetwork, command corrected as in ranking',
     'first_sample': 'generated, first sample',
-    'refined': 'generated, best of 16, refined',
+    'refined': 'generated, best of 16 and of steered ones',
     'nearest_embedding': 'nearest training policy, by embedding',
     'nearest_style': 'nearest training policy, by true style',
     'mean_of_two_embedding': 'mean of the two nearest, by embedding',
@@ -182,6 +182,7 @@ def split_section(figures: Mapping[str, float], split: str, first: str) -> Secti
     methods = methods_of(figures, split)
     leads = any(f'lead.{split}.{m}' in figures for m in methods)
     best = next((m for m in methods if m.startswith('best_of_')), '')
+    best = REFINED if REFINED in methods else best
     headers = ['policy', *COLUMNS.values()]
     rows = [
         [title_of(m), *(two_lines(cell(figures, name, split, m)) for name in COLUMNS)]

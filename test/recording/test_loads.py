@@ -30,7 +30,11 @@ def test_loads_tell_the_gaits_that_true_contacts_tell(log):
     true = walked_gait(log, 2.0, 4.0)
     part = slice(100, 300)
     found = gait_by_load(
-        log.joint_pos[:, :, part], log.joint_torque[:, :, part], log.quat_wxyz[:, :, part], 50.0
+        log.joint_pos[:, :, part],
+        log.joint_vel[:, :, part],
+        log.joint_torque[:, :, part],
+        log.quat_wxyz[:, :, part],
+        50.0,
     )
     apart = gait_distance(found, true)
     assert np.median(apart['phase_cycles']) < 0.03

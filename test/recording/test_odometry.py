@@ -69,14 +69,13 @@ def test_noise_of_the_velocity_sensors_does_not_matter(rate_hz):
 
 def test_torques_that_tell_nothing_are_no_contact():
     walk = make_walk(Walk(vx=0.5, duty=0.6), 2.0)[0]
-    gravity = projected_gravity(walk.quat_wxyz)
     still = np.full_like(walk.joint_torque, 1e-3)
-    assert known_contact(walk.joint_pos, walk.joint_torque, gravity) is None
-    assert known_contact(walk.joint_pos, still, gravity) is None
+    assert known_contact(walk) is None
+    assert known_contact(replace(walk, joint_torque=still)) is None
     force = np.zeros((len(walk), 4, 3))
     force[..., 2] = np.where(walk.foot_force > 0.0, -60.0, 0.0)
     torque = np.einsum('tfij,tfi->tfj', foot_jacobian(walk.joint_pos), force).reshape(-1, 12)
-    contact = known_contact(walk.joint_pos, torque, gravity)
+    contact = known_contact(replace(walk, joint_torque=torque))
     assert (contact == (walk.foot_force > 0.0)).mean() > 0.95
 
 

@@ -1,0 +1,77 @@
+"""The style of a gait as network input: which values it has, and in which units.
+
+The embedding's linear head gives this vector, and `training.behaviour` draws and encodes styles.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from make_agent_ros.recording.gait import GaitChange
+
+RANGES: dict[str, tuple[float, float]] = {
+    'frequency_hz': (1.5, 4.0),
+    'body_height_m': (0.20, 0.34),
+    'pitch_rad': (-0.20, 0.20),
+    'stance_width_m': (0.22, 0.36),
+}
+"""Axes with one value per style."""
+DUTY_RANGE = (0.32, 0.80)
+SWING_HEIGHT_RANGE_M = (0.03, 0.12)
+
+STYLE_SIZE = 6 + 4 + 4 + 4
+"""Sines and cosines of the phases of FR, RL, RR; `RANGES`; duty factors; swing heights."""
+_SIN, _COS, _DUTY, _SWING = slice(0, 3), slice(3, 6), slice(10, 14), slice(14, 18)
+
+
+def style_vector(
+    offsets: np.ndarray,
+    scalars: dict[str, np.ndarray],
+    duty: np.ndarray,
+    swing_height_m: np.ndarray,
+) -> np.ndarray:
+    """Return styles as network input, each value about in -1..1, float32, (..., 18).
+
+    Args:
+        offsets: phases of the legs, cycles, FL = 0, (..., 4).
+        scalars: a value for each of `RANGES`, (...).
+        duty: (..., 4).
+        swing_height_m: (..., 4).
+    """
+    angle = 2.0 * np.pi * offsets[..., 1:]
+    plain = np.stack([_unit(scalars[name], limits) for name, limits in RANGES.items()], axis=-1)
+    parts = (
+        np.sin(angle),
+        np.cos(angle),
+        plain,
+        _unit(duty, DUTY_RANGE),
+        _unit(swing_height_m, SWING_HEIGHT_RANGE_M),
+    )
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def style_change(style: np.ndarray, change: GaitChange) -> np.ndarray:
+    """Return what to add to style vectors (..., 18) for their gaits to change, (..., 18).
+
+    A head's sines and cosines are shorter than 1 where it is not sure of a phase; they turn and
+    keep their length.
+    """
+    result = np.zeros(np.broadcast_shapes(style.shape, (*change.height_m.shape, STYLE_SIZE)))
+    turn = 2.0 * np.pi * change.phase[..., 1:]
+    sin, cos = style[..., _SIN], style[..., _COS]
+    result[..., _SIN] = sin * np.cos(turn) + cos * np.sin(turn) - sin
+    result[..., _COS] = cos * np.cos(turn) - sin * np.sin(turn) - cos
+    first, names = _COS.stop, list(RANGES)
+    for name, value in (('body_height_m', change.height_m), ('pitch_rad', change.pitch_rad)):
+        result[..., first + names.index(name)] = value / _half(RANGES[name])
+    result[..., _SWING] = (change.swing_m / _half(SWING_HEIGHT_RANGE_M))[..., None]
+    return result
+
+
+def _half(limits: tuple[float, float]) -> float:
+    return (limits[1] - limits[0]) / 2
+
+
+def _unit(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Map a range to -1..1."""
+    return (values - sum(limits) / 2) / _half(limits)
