@@ -3,9 +3,9 @@
 The ladder: teacher told the true style -> held-out policy itself -> codec ceiling -> regression ->
 first sample -> median and best of N -> the best after steering, beside the nearest zoo policy. All
 methods get the same prompts, worlds, kicks and noise; the ranking's worlds are drawn from another
-seed than the worlds that measure. Splits: `interpolation` between training behaviours; the two withheld regions
-`corner` and `gait_out`, which the measured generator has not seen (`training.split`); `foreign`,
-shown by another controller in other physics (`training.foreign`).
+seed than the worlds that measure. Splits: `interpolation` between training behaviours; the two
+withheld regions `corner` and `gait_out`, which the measured generator has not seen
+(`training.split`); `foreign`, shown by another controller in other physics (`training.foreign`).
 """
 
 from __future__ import annotations
