@@ -52,7 +52,7 @@ def test_loads_tell_the_gaits_that_true_contacts_tell(log):
 
 
 def test_friction_and_damping_of_the_joints_are_told_from_load(log):
-    """Twice what was identified on a real Go2: raw torques no longer tell which feet stand."""
+    """Raw torques no longer tell which feet stand where the drives are stiff."""
     part = np.s_[:, :, 100:300]
     pos, vel, gravity = (
         log.joint_pos[part],
