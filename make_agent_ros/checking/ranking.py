@@ -17,7 +17,8 @@ import numpy as np
 
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE, velocity_rmse
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import Gait, GaitChange, gait_distance, mean_gait
+from make_agent_ros.recording.gait import Gait, gait_distance
+from make_agent_ros.recording.gait_change import GaitChange, mean_gait
 from make_agent_ros.recording.loads import gait_by_load, gait_of_trajectory
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds

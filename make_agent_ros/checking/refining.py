@@ -17,7 +17,7 @@ import numpy as np
 
 from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import GaitChange
+from make_agent_ros.recording.gait_change import GaitChange
 from make_agent_ros.recording.trajectory import Trajectory
 
 KEPT = 4

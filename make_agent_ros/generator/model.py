@@ -28,7 +28,7 @@ from make_agent_ros.generator.steering import steered
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
-from make_agent_ros.recording.gait import GaitChange
+from make_agent_ros.recording.gait_change import GaitChange
 from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path

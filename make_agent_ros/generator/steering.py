@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from make_agent_ros.generator.style import style_change
-from make_agent_ros.recording.gait import GaitChange
+from make_agent_ros.recording.gait_change import GaitChange
 
 NEIGHBOURS = 300
 """Training behaviours that the regression is fitted to."""

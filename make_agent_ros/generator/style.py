@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from make_agent_ros.recording.gait import GaitChange
+from make_agent_ros.recording.gait_change import GaitChange
 
 RANGES: dict[str, tuple[float, float]] = {
     'frequency_hz': (1.5, 4.0),

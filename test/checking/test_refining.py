@@ -11,7 +11,7 @@ from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.checking.refining import _with_evidence, refine
 from make_agent_ros.generator import Generator
 from make_agent_ros.policy.bundle import load
-from make_agent_ros.recording.gait import GaitChange
+from make_agent_ros.recording.gait_change import GaitChange
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import rollout

@@ -13,7 +13,7 @@ from make_agent_ros.generator import Generator
 from make_agent_ros.generator.steering import LARGEST, SHARE, steered, style_jacobian
 from make_agent_ros.generator.style import STYLE_SIZE, style_change
 from make_agent_ros.policy.bundle import load
-from make_agent_ros.recording.gait import GaitChange
+from make_agent_ros.recording.gait_change import GaitChange
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
