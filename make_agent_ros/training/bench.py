@@ -29,7 +29,7 @@ COLUMNS = {
 """Figures of the printed table and their headings."""
 QUICK = QualityConfig(
     splits=('interpolation',),
-    methods=('teacher', 'regression', 'first_sample', 'best_of_16', 'refined'),
+    methods=('teacher', 'regression', 'first_sample', 'best_of_16'),
     prompts=20,
     worlds=5,
     seconds=10.0,

@@ -20,7 +20,6 @@ FLOORS = {
     'qualified_rollouts.interpolation.regression': 0.74,
     'qualified_rollouts.interpolation.first_sample': 0.63,
     'qualified_rollouts.interpolation.best_of_16': 0.86,
-    'qualified_rollouts.interpolation.refined': 0.92,
     'prompt_swap.interpolation': 0.95,
 }
 
