@@ -46,7 +46,6 @@ def test_the_best_are_ranked_again_beside_steered_ones(proposed):
     assert len(refined.bundles) == len(latents)
     np.testing.assert_allclose(refined.bundles[0].layers[0][0], plain.best.layers[0][0], atol=1e-6)
     assert refined.seconds > plain.ranking.seconds / 10
-    assert refined.ranking.cost.min() <= refined.ranking.cost[:2].min()
 
 
 def test_the_same_seed_gives_the_same_policy(proposed):
@@ -64,7 +63,8 @@ def test_negative_rounds_are_refused(proposed):
 def test_a_single_candidate_is_walked_beside_its_steered_self(proposed):
     prompt, latents, makers = proposed
     refined = refine(*makers, latents[:1], prompt, 3, 1)
-    assert len(refined.bundles) == 2
+    own, steered = (bundle.layers[0][0] for bundle in refined.bundles)
+    assert 0.0 < np.abs(own - steered).max() < 1.0
 
 
 def test_what_kept_ones_did_before_counts_beside_their_latest_walks():
