@@ -160,7 +160,7 @@ def generate_best(
         clock.stage('check')
         best = _checked(best, prompt)  # last: the verdict names the digest of all before it
     seconds = clock.end()
-    refined_by = f', refined {config.refine} times' if config.refine else ''
+    refined_by = f', rounds of steering: {config.refine},' if config.refine else ''
     return Generated(
         bundle=best,
         prompt=prompt,
