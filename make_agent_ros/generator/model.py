@@ -3,10 +3,15 @@
 | Make-An-Agent (arXiv 2407.10973)  | here                                      | shape    |
 |-----------------------------------|-------------------------------------------|----------|
 | behaviour embedding e             | `BehaviourEmbedding(window)`              | (E,) 96  |
+| (none)                            | style s, `Generator.read_style(prompt)`   | (18,)    |
 | policy parameters theta           | flat weights of a 47-64-64-12 MLP         | (8012,)  |
 | latent z = encoder(theta)         | `WeightCodec.encode`                      | (L,) 64  |
 | decoder, theta = decoder(z)       | `WeightCodec.decode`                      | (8012,)  |
-| denoiser of z given e             | `LatentFlow`                              | (L,)     |
+| denoiser of z given e             | `LatentFlow`, around `to_latent(s)`       | (L,)     |
+
+The style is what the gait of the prompt measures, and for what no gait tells, what the embedding's
+head says. Measured, it does not depend on who walks: a controller that no policy of the training
+resembles is read as well as any.
 """
 
 from __future__ import annotations
@@ -25,15 +30,17 @@ from make_agent_ros.generator.codec import WeightCodec
 from make_agent_ros.generator.embedding import BehaviourEmbedding, trajectory_features
 from make_agent_ros.generator.flow import LatentFlow
 from make_agent_ros.generator.steering import steered
+from make_agent_ros.generator.style import STYLE_SIZE, walked_style
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.recording.gait_change import GaitChange
+from make_agent_ros.recording.loads import gait_of_prompts
 from make_agent_ros.recording.odometry import Velocity, estimate_velocity
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 COMMAND_LOW, COMMAND_HIGH = (-0.6, -0.4, -1.0), (1.2, 0.4, 1.0)
 """Velocities that the policies are trained for; a prompt's own is clipped to them."""
 
@@ -41,6 +48,8 @@ FREQUENCY_RANGE_HZ = (0.5, 6.0)
 """Gait clocks outside are clipped; training has 1.5-4 Hz."""
 
 
+REGRESSIONS = 2
+"""Candidates that are no samples; see `Generator.propose`."""
 NET_VELOCITY_STD = np.array([0.06, 0.04, 0.02])
 """Error of the net's velocity on held-out prompts of 4 s, rms: vx, vy m/s, wz rad/s."""
 CONTRADICTED = 2.0
@@ -84,7 +93,7 @@ class GeneratorSizes:
     policy_hidden: tuple[int, ...] = (64, 64)
     latent: int = 32
     embedding: int = 64
-    style_size: int = 10
+    style_size: int = STYLE_SIZE
     codec_width: int = 256
     flow_width: int = 256
 
@@ -95,8 +104,8 @@ class Proposal:
 
     latent: torch.Tensor
     """(n, L)."""
-    embedding: torch.Tensor
-    """Of the prompt, (E,)."""
+    style: torch.Tensor
+    """Read off the prompt, (18,)."""
     velocity: np.ndarray
     """Read off the prompt: vx, vy m/s, wz rad/s, (3,)."""
     provenance: dict[str, Any]
@@ -114,11 +123,13 @@ class Generator(torch.nn.Module):
         self.embedding = BehaviourEmbedding(sizes.embedding, sizes.style_size)
         self.codec = WeightCodec(self.shape, sizes.latent, sizes.codec_width)
         self.to_latent = torch.nn.Sequential(
-            torch.nn.Linear(sizes.embedding, 256),
+            torch.nn.Linear(sizes.style_size, 256),
+            torch.nn.ELU(),
+            torch.nn.Linear(256, 256),
             torch.nn.ELU(),
             torch.nn.Linear(256, sizes.latent),
         )
-        """Regression from embedding to latent: what the flow's samples lie around."""
+        """Regression from style to latent: what the flow's samples lie around."""
         self.flow = LatentFlow(sizes.latent, sizes.embedding, sizes.flow_width)
         self.register_buffer('known', torch.zeros(0, sizes.embedding))
         self.register_buffer('novelty_threshold', torch.tensor(torch.inf))
@@ -191,6 +202,23 @@ class Generator(torch.nn.Module):
         return embedding, np.clip(np.mean(told, axis=0), COMMAND_LOW, COMMAND_HIGH)
 
     @torch.no_grad()
+    def read_style(
+        self, prompts: Trajectory | Sequence[Trajectory], embedding: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the style of one prompt, or of several of one style on average, (18,).
+
+        Args:
+            prompts: with leg torques, which tell the standing feet. Without, or where they tell
+                nothing, the style is what the embedding says.
+            embedding: of the prompts, (E,).
+        """
+        said = self.embedding.style(embedding)
+        gait = gait_of_prompts(prompts)
+        if gait is None:
+            return said
+        return torch.from_numpy(walked_style(said.cpu().numpy(), gait)).to(self.device)
+
+    @torch.no_grad()
     def novelty(self, prompts: Trajectory | Sequence[Trajectory]) -> tuple[float, float]:
         """Return the distance to the nearest training behaviour, and the refusal threshold.
 
@@ -221,8 +249,9 @@ class Generator(torch.nn.Module):
     ) -> Proposal:
         """Draw `n` candidates for policies that move as the prompt does, as latents.
 
-        The first is the regression, which unranked is better than a sample (`bench quality`); the
-        others are samples of the flow around it, for ranking to choose from.
+        The first is the regression of the style that was read, which unranked is better than a
+        sample (`bench quality`), the second that of what the embedding says. The others are
+        samples of the flow around the first, for ranking to choose from.
 
         Args:
             prompts: one 50 Hz trajectory, or several of one style.
@@ -238,10 +267,12 @@ class Generator(torch.nn.Module):
         distance, threshold = self._novelty(embedding)
         if distance > threshold and not allow_novel:
             raise NovelPromptError(distance, threshold)
-        latent = self.latents(
-            embedding.expand(n, -1), generator=torch.Generator().manual_seed(seed), **options
-        )
-        latent[0] = self.to_latent(embedding)
+        style = self.read_style(prompts, embedding)
+        noise = torch.Generator().manual_seed(seed)
+        latent = self.flow.sample(embedding.expand(n, -1), generator=noise, **options)
+        latent += self.to_latent(style)
+        regressions = torch.stack((style, self.embedding.style(embedding)))
+        latent[:REGRESSIONS] = self.to_latent(regressions)[:n]
         first = prompts if isinstance(prompts, Trajectory) else prompts[0]
         provenance = {
             'prompt_sha256': first.digest(),
@@ -250,7 +281,7 @@ class Generator(torch.nn.Module):
             'seed': seed,
             'novelty': round(distance, 4),
         }
-        return Proposal(latent, embedding, velocity, provenance)
+        return Proposal(latent, style, velocity, provenance)
 
     def decode_proposal(
         self, proposal: Proposal, latent: np.ndarray | None = None
@@ -273,22 +304,24 @@ class Generator(torch.nn.Module):
             steered(
                 torch.from_numpy(latent).to(self.device),
                 change,
-                proposal.embedding,
-                self.known,
-                self.embedding.style,
+                proposal.style,
                 self.to_latent,
             ).cpu()
         )
 
     @torch.no_grad()
     def latents(self, embedding: torch.Tensor, **options: Any) -> torch.Tensor:
-        """Draw one latent per embedding, (B, E) -> (B, L): regression plus a sample of the flow.
+        """Draw one latent per embedding, without a prompt: regression plus a sample of the flow.
 
         Args:
-            embedding: of prompts.
+            embedding: (B, E).
             options: of `LatentFlow.sample`.
+
+        Returns:
+            (B, L).
         """
-        return self.to_latent(embedding) + self.flow.sample(embedding, **options)
+        centre = self.to_latent(self.embedding.style(embedding))
+        return centre + self.flow.sample(embedding, **options)
 
     @torch.no_grad()
     def decode(

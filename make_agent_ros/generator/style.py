@@ -1,12 +1,15 @@
 """The style of a gait as network input: which values it has, and in which units.
 
-The embedding's linear head gives this vector, and `training.behaviour` draws and encodes styles.
+`training.behaviour` draws styles and encodes them so. What a robot was told and what it walks are
+not the same: `walked_style` is the same vector by the gait that was measured. The embedding's
+linear head gives that one, and weights are generated from it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from make_agent_ros.recording.gait import Gait
 from make_agent_ros.recording.gait_change import GaitChange
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -22,6 +25,10 @@ SWING_HEIGHT_RANGE_M = (0.03, 0.12)
 STYLE_SIZE = 6 + 4 + 4 + 4
 """Sines and cosines of the phases of FR, RL, RR; `RANGES`; duty factors; swing heights."""
 _SIN, _COS, _DUTY, _SWING = slice(0, 3), slice(3, 6), slice(10, 14), slice(14, 18)
+_FIRST = 6
+"""Index of the first of `RANGES`."""
+BEYOND = 1.2
+"""Walks may leave the ranges that styles are drawn from so far, in half ranges."""
 
 
 def style_vector(
@@ -50,6 +57,45 @@ def style_vector(
     return np.concatenate(parts, axis=-1).astype(np.float32)
 
 
+def walked_style(style: np.ndarray, gait: Gait) -> np.ndarray:
+    """Return style vectors by the gait that was walked, float32, (..., 18).
+
+    Phases are those of mid-swing, as in `Gait`. Stance width, and how swing heights differ between
+    legs, no gait describes: they stay as they are in `style`.
+
+    Args:
+        style: what was told, or what an embedding's head says, (..., 18).
+        gait: measured, (...).
+    """
+    angle = 2.0 * np.pi * np.asarray(gait.phase_offset)[..., 1:]
+    result = np.array(style, dtype=np.float64)
+    result[..., _SIN], result[..., _COS] = np.sin(angle), np.cos(angle)
+    for name in ('frequency_hz', 'body_height_m', 'pitch_rad'):
+        values = _unit(getattr(gait, name), RANGES[name])
+        result[..., _FIRST + list(RANGES).index(name)] = values
+    result[..., _DUTY] = _unit(gait.duty_factor, DUTY_RANGE)
+    swing = result[..., _SWING]
+    mean = _unit(np.asarray(gait.swing_height_m), SWING_HEIGHT_RANGE_M)
+    result[..., _SWING] = swing - swing.mean(axis=-1, keepdims=True) + mean[..., None]
+    result[..., _FIRST:] = result[..., _FIRST:].clip(-BEYOND, BEYOND)
+    return result.astype(np.float32)
+
+
+def mean_style(styles: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Return the mean of walked styles over some walks, phases as angles, float32, (n, 18).
+
+    Args:
+        styles: (n, k, 18).
+        keep: which walks count, bool, (n, k), at least one of each n.
+    """
+    weight = (keep / keep.sum(axis=1, keepdims=True))[..., None]
+    result = (weight * np.where(keep[..., None], styles, 0.0)).sum(axis=1)
+    length = np.hypot(result[..., _SIN], result[..., _COS]).clip(1e-6)
+    result[..., _SIN] /= length
+    result[..., _COS] /= length
+    return np.asarray(result, dtype=np.float32)
+
+
 def style_change(style: np.ndarray, change: GaitChange) -> np.ndarray:
     """Return what to add to style vectors (..., 18) for their gaits to change, (..., 18).
 
@@ -61,9 +107,8 @@ def style_change(style: np.ndarray, change: GaitChange) -> np.ndarray:
     sin, cos = style[..., _SIN], style[..., _COS]
     result[..., _SIN] = sin * np.cos(turn) + cos * np.sin(turn) - sin
     result[..., _COS] = cos * np.cos(turn) - sin * np.sin(turn) - cos
-    first, names = _COS.stop, list(RANGES)
     for name, value in (('body_height_m', change.height_m), ('pitch_rad', change.pitch_rad)):
-        result[..., first + names.index(name)] = value / _half(RANGES[name])
+        result[..., _FIRST + list(RANGES).index(name)] = value / _half(RANGES[name])
     result[..., _SWING] = (change.swing_m / _half(SWING_HEIGHT_RANGE_M))[..., None]
     return result
 

@@ -13,16 +13,15 @@ and 25 %.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.gait import Gait, describe_gait
-
-if TYPE_CHECKING:
-    from make_agent_ros.recording.trajectory import Trajectory
+from make_agent_ros.recording.gait_change import mean_gait
+from make_agent_ros.recording.trajectory import Trajectory
 
 LOAD_N = 12.0
 """Upward force that tells a standing foot: a twelfth of the robot's weight."""
@@ -130,6 +129,22 @@ def gait_of_trajectory(trajectory: Trajectory) -> Gait:
     gravity = projected_gravity(trajectory.quat_wxyz)
     contact = known_contact(trajectory)
     return describe_gait(trajectory.joint_pos, gravity, trajectory.rate_hz, contact=contact)
+
+
+def gait_of_prompts(prompts: Trajectory | Sequence[Trajectory]) -> Gait | None:
+    """Describe the gait that recordings of one style show on average; None if torques tell none.
+
+    Args:
+        prompts: uniform recordings; those whose torques tell nothing do not count.
+    """
+    each = [prompts] if isinstance(prompts, Trajectory) else list(prompts)
+    contacts = [known_contact(p) for p in each]
+    gaits = [
+        describe_gait(p.joint_pos, projected_gravity(p.quat_wxyz), p.rate_hz, contact=c)[None]
+        for p, c in zip(each, contacts, strict=True)
+        if c is not None
+    ]
+    return mean_gait(Gait.concatenate(gaits)) if gaits else None
 
 
 def gait_by_load(

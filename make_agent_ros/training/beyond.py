@@ -30,9 +30,9 @@ from make_agent_ros.recording.gait import Gait, gait_distance
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
 from make_agent_ros.training.baselines.heads import layer_scale
-from make_agent_ros.training.held_out import QualityConfig, walked_gait
+from make_agent_ros.training.held_out import QualityConfig
 from make_agent_ros.training.methods import Methods
-from make_agent_ros.training.prompts import SETTLE_S
+from make_agent_ros.training.prompts import SETTLE_S, walked_gait
 from make_agent_ros.training.quality import ROBOTS, share_of
 from make_agent_ros.training.zoo import POLICY_SHAPE, Zoo
 

@@ -124,13 +124,15 @@ class _Anchor:
         """
         self.before, self.data, self.old = generator, data, old
         self.embedding = generator.known.repeat_interleave(LATENTS_PER_BEHAVIOUR, dim=0)
+        with torch.no_grad():
+            self.style = generator.embedding.style(self.embedding)
         self.latent = generator.latents(self.embedding, generator=data.generator)
 
     def _draw(self, high: int, count: int) -> torch.Tensor:
         return torch.randint(high, (count,), generator=self.data.generator)
 
     def codec_loss(self, model: Generator) -> torch.Tensor:
-        """Old latents mean the policies that they meant, old embeddings their latents, ()."""
+        """Old latents mean the policies that they meant, old styles their latents, ()."""
         data, batch = self.data, self.data.config.batch
         ids = self._draw(len(self.latent), batch)
         rows = self._draw(self.old, batch)[:, None]
@@ -140,21 +142,20 @@ class _Anchor:
         with torch.no_grad():
             weights, frequency = self.before.codec.decode(self.latent[ids])
             action = mlp_forward(model.shape, weights, obs)
-            expected = self.before.to_latent(self.embedding[ids])
+            expected = self.before.to_latent(self.style[ids])
         weights, now = model.codec.decode(self.latent[ids])
         return (
             (mlp_forward(model.shape, weights, obs) - action).square().mean()
             + CODEC_TERMS['frequency'] * (now.log() - frequency.log()).square().mean()
-            + (model.to_latent(self.embedding[ids]) - expected).square().mean()
+            + (model.to_latent(self.style[ids]) - expected).square().mean()
         )
 
     def flow_loss(self, model: Generator) -> torch.Tensor:
         """Old embeddings have the latents that they had, ()."""
         ids = self._draw(len(self.latent), 2 * self.data.config.batch)
-        embedding = self.embedding[ids]
         with torch.no_grad():
-            left = self.latent[ids] - model.to_latent(embedding)
-        matching, _ = model.flow.loss(left, embedding, generator=self.data.generator)
+            left = self.latent[ids] - model.to_latent(self.style[ids])
+        matching, _ = model.flow.loss(left, self.embedding[ids], generator=self.data.generator)
         return matching
 
 

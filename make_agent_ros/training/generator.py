@@ -1,9 +1,9 @@
 """Fitting the generator to a zoo: codec and embedding together, then the flow.
 
 Stage 1 learns the latent by what policies do: actions of decoded weights on states that the
-policies visited, and on perturbed ones, both from the weights' own latent and from the latent that
-the embedding of a window predicts. Stage 2 fits the flow to the latents, given embeddings, with
-the same action loss on the data point that the flow implies.
+policies visited, and on perturbed ones, from the latent that the walked style predicts, from the
+style that is read off a window, and from the weights' own latent. Stage 2 fits the flow to the
+latents, given embeddings, with the same action loss on the data point that the flow implies.
 """
 
 from __future__ import annotations
@@ -135,11 +135,9 @@ class _Trainer:
     ) -> None:
         stem = self.stem.with_name(f'{self.stem.name}_{stage}')
         modules = {'model': self.model}
-        if stem.with_suffix('.json').exists():
-            info: dict[str, Any] = load_checkpoint(stem, modules)
-            if info['config'] == _plain(asdict(self.config)):
-                self.latest.update(info['figures'])
-                return
+        if self._made_alike(stem):
+            self.latest.update(load_checkpoint(stem, modules)['figures'])
+            return
         optimizer = torch.optim.AdamW(parameters, lr=self.config.learning_rate, weight_decay=1e-5)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.config.learning_rate, total_steps=updates, pct_start=0.05
@@ -160,8 +158,23 @@ class _Trainer:
                 report(done_before + k, sums)
                 self.latest.update(sums)
                 sums = {}
-        info = {'config': _plain(asdict(self.config)), 'figures': self.latest}
+        info = {'config': _plain(asdict(self.config)), 'nets': self.nets, 'figures': self.latest}
         save_checkpoint(stem, modules, None, info)
+
+    def _made_alike(self, stem: Path) -> bool:
+        """Tell whether a stage is on disk, of the same configuration and the same nets."""
+        path = stem.with_suffix('.json')
+        if not path.exists():
+            return False
+        made: dict[str, Any] = json.loads(path.read_text())
+        return made.get('config') == _plain(asdict(self.config)) and made.get('nets') == self.nets
+
+    @property
+    def nets(self) -> str:
+        """Which nets these are: names and shapes of their parameters, as 16 hexadecimal digits."""
+        shapes = [f'{k} {tuple(v.shape)}' for k, v in sorted(self.model.state_dict().items())
+                  if k != 'known']  # fmt: skip
+        return hashlib.sha256('\n'.join(shapes).encode()).hexdigest()[:16]
 
     def _log(self, stage: str, update: int, figures: dict[str, float]) -> None:
         path = self.stem.with_suffix('.csv')
@@ -173,7 +186,7 @@ class _Trainer:
             writer.writerows([stage, update, k, f'{v:.6g}'] for k, v in figures.items())
 
     def fit_codec(self, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Stage 1: codec, embedding, heads and the deterministic embedding -> latent map."""
+        """Stage 1: codec, embedding, heads and the deterministic style -> latent map."""
         model = self.model
         parameters = [
             p for net in (model.embedding, model.codec, model.to_latent) for p in net.parameters()
@@ -188,7 +201,7 @@ class _Trainer:
             for _ in range(STATISTICS_DRAWS):
                 ids = data.draw(data.config.batch)
                 latent = model.codec.encode(data.weights[ids], data.frequency[ids])
-                left.append(latent - model.to_latent(model.embedding(data.windows(ids)[0])[0]))
+                left.append(latent - model.to_latent(data.styles(ids)))
             residual = torch.cat(left)
             model.flow.mean.copy_(residual.mean(0))
             model.flow.std.copy_(residual.std(0).clamp_min(1e-3))

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from make_agent_ros.generator.embedding import RATE_HZ
-from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
-from make_agent_ros.recording.gait import Gait, describe_gait
+from make_agent_ros.recording.gait import Gait
 from make_agent_ros.recording.resample import resample
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
@@ -20,7 +19,7 @@ from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
 from make_agent_ros.training.behaviour import BehaviourSet
 from make_agent_ros.training.oracle import teacher_rollout
-from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log
+from make_agent_ros.training.prompts import SETTLE_S, prompt_from_log, walked_gait
 from make_agent_ros.training.split import Side, Split
 from make_agent_ros.training.teacher import Teacher
 from make_agent_ros.training.zoo import Zoo
@@ -79,6 +78,8 @@ class QualityConfig:
     worlds: int = 10
     seconds: float = 20.0
     candidates: int = 16
+    refine: int = 1
+    """Rounds of steering of the method `refined`."""
     prompt_s: float = 4.0
     shown: str = 'usual'
     """In which of `SHOWINGS` policies of a run show their behaviours."""
@@ -259,20 +260,4 @@ def _cut(
     gait = walked_gait(log, SETTLE_S, config.prompt_s)[shown, world[shown]]
     return HeldOut(
         behaviours, behaviours.default_command, prompts, gait, tried, tuple(bundles), weights
-    )
-
-
-def walked_gait(log: RolloutLog, start_s: float, duration_s: float) -> Gait:
-    """Describe the gaits of P policies in W worlds over a part of their walks, (P, W).
-
-    By true contacts: joints and attitude alone leave it open whether legs fold or the base leaps
-    (`recording.ground`), and told one gait in ten more than 0.1 cycle from itself in other worlds.
-    """
-    start = round(start_s / log.control_dt_s)
-    part = slice(start, start + round(duration_s / log.control_dt_s))
-    return describe_gait(
-        log.joint_pos[:, :, part],
-        projected_gravity(log.quat_wxyz[:, :, part]),
-        1.0 / log.control_dt_s,
-        contact=log.foot_contact[:, :, part],
     )

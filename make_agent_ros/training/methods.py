@@ -11,7 +11,7 @@ import torch
 
 from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.checking.refining import refine
-from make_agent_ros.generator.model import Generator, Proposal
+from make_agent_ros.generator.model import REGRESSIONS, Generator, Proposal
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.training.baselines import NAMES, fit_once, make
@@ -23,7 +23,7 @@ TEACHER = 'teacher'
 """The oracle: told the true style, it walks itself and makes no policy (`training.oracle`)."""
 OF_POLICY = ('demonstrator', 'codec')
 """Methods that start from the held-out policy itself."""
-DIRECT = (*OF_POLICY, 'regression', 'first_sample')
+DIRECT = (*OF_POLICY, 'by_embedding', 'regression', 'first_sample')
 """Methods of `Methods` that take no rollouts, in the order of the ladder."""
 REFINED = 'refined'
 """The best of N and of candidates steered to the prompt's gait, as `make-agent generate` gives it;
@@ -109,16 +109,27 @@ class Methods:
 
     @torch.no_grad()
     def regression(self) -> list[Bundle]:
-        """One latent by regression from the embedding, in place of the flow."""
-        to_latent = self.generator.to_latent
-        return [
-            self.generator.decode(to_latent(e)[None], velocity, {})[0]
-            for e, velocity in self.embedded
-        ]
+        """One latent by regression from the style that is read off, in place of the flow."""
+        generator = self.generator
+        found = []
+        for prompt, (embedding, velocity) in zip(self.held_out.prompts, self.embedded, strict=True):
+            latent = generator.to_latent(generator.read_style(prompt, embedding))
+            found += generator.decode(latent[None], velocity, {})
+        return found
+
+    @torch.no_grad()
+    def by_embedding(self) -> list[Bundle]:
+        """The same from the style that the embedding says, whatever the gait measures."""
+        generator = self.generator
+        found = []
+        for embedding, velocity in self.embedded:
+            latent = generator.to_latent(generator.embedding.style(embedding))
+            found += generator.decode(latent[None], velocity, {})
+        return found
 
     @cached_property
     def pools(self) -> list[list[Bundle]]:
-        """N candidates for each prompt: the regression, and samples of the flow."""
+        """N candidates for each prompt: two regressions, and samples of the flow."""
         options = {
             name: getattr(self.config, name) for name in ('steps', 'guidance', 'temperature')
         }
@@ -131,8 +142,8 @@ class Methods:
 
     @property
     def samples(self) -> list[list[Bundle]]:
-        """The flow's samples for each prompt, without the regression."""
-        return [pool[1:] or pool for pool in self.pools]
+        """The flow's samples for each prompt, without the regressions."""
+        return [pool[REGRESSIONS:] or pool for pool in self.pools]
 
     def first_sample(self) -> list[Bundle]:
         """The flow's first sample."""
@@ -166,6 +177,7 @@ class Methods:
                 one.latent.cpu().numpy(),
                 self.held_out.prompts[i],
                 seed=i,
+                rounds=self.config.refine,
                 first=first,
             )
             command = refined.ranking.command[refined.ranking.best]

@@ -12,7 +12,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from make_agent_ros.generator.embedding import RATE_HZ, features
+from make_agent_ros.generator.style import walked_style
+from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.policy.bundle import Bundle
+from make_agent_ros.recording.gait import Gait, describe_gait
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.batch import SensorNoise
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
@@ -39,6 +42,8 @@ class PromptData:
     """(n, k, T, 3) float16: true vx, vy m/s and yaw rate rad/s."""
     valid: np.ndarray
     """(n, k) bool: the robot walked to the end."""
+    style: np.ndarray
+    """(n, k, 18) float32: the styles that were walked, by true contacts (`walked_style`)."""
 
 
 def stored_prompts(folder: Path, side: str, seconds: float, seed: int, takes: int) -> PromptData:
@@ -54,7 +59,7 @@ def stored_prompts(folder: Path, side: str, seconds: float, seed: int, takes: in
     path = folder / f'prompts_{side}.safetensors'
     zoo = Zoo.load(folder / f'zoo_{side}.safetensors')
     digest = hashlib.sha256(zoo.weights.tobytes()).hexdigest()[:16]
-    made_with = f'{digest} {seconds:g} {seed} {takes}'
+    made_with = f'{digest} {seconds:g} {seed} {takes} with styles'
     if path.exists():
         with safe_open(path, 'np') as file:
             if (file.metadata() or {}).get('made_with') == made_with:
@@ -92,9 +97,9 @@ def record_prompts(
         command = behaviours.default_command
         if take > 0:
             command = feasible(_walking_commands(rng, n), behaviours.styles)
-        parts.append(_walk(bundles, command, seconds, seed * 97 + take))
-    stacked = [np.stack([p[i] for p in parts], axis=1) for i in range(3)]
-    return PromptData(*stacked)
+        styles = behaviours.styles.vector()
+        parts.append(_walk(bundles, styles, command, seconds, seed * 97 + take))
+    return PromptData(*(np.stack(column, axis=1) for column in zip(*parts, strict=True)))
 
 
 def _walking_commands(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -106,9 +111,20 @@ def _walking_commands(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _walk(
-    bundles: Sequence[Bundle], command: np.ndarray, seconds: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One take of every policy; each `SHARE` of them share one randomised world."""
+    bundles: Sequence[Bundle], told: np.ndarray, command: np.ndarray, seconds: float, seed: int
+) -> tuple[np.ndarray, ...]:
+    """One take of every policy; each `SHARE` of them share one randomised world.
+
+    Args:
+        bundles: n policies.
+        told: style vectors, (n, 18).
+        command: (n, 3).
+        seconds: after settling.
+        seed: of worlds and kicks.
+
+    Returns:
+        Rows of the fields of `PromptData`.
+    """
     skip = round(SETTLE_S * RATE_HZ)
     found = []
     for start in range(0, len(bundles), SHARE):
@@ -127,9 +143,26 @@ def _walk(
                 ).astype(np.float16),
                 log.planar_velocity[:, 0, skip:].astype(np.float16),
                 ~log.fell[:, 0],
+                walked_style(told[rows], walked_gait(log, SETTLE_S, seconds)[:, 0]),
             )
         )
-    return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def walked_gait(log: RolloutLog, start_s: float, duration_s: float) -> Gait:
+    """Describe the gaits of P policies in W worlds over a part of their walks, (P, W).
+
+    By true contacts: joints and attitude alone leave it open whether legs fold or the base leaps
+    (`recording.ground`), and told one gait in ten more than 0.1 cycle from itself in other worlds.
+    """
+    start = round(start_s / log.control_dt_s)
+    part = slice(start, start + round(duration_s / log.control_dt_s))
+    return describe_gait(
+        log.joint_pos[:, :, part],
+        projected_gravity(log.quat_wxyz[:, :, part]),
+        1.0 / log.control_dt_s,
+        contact=log.foot_contact[:, :, part],
+    )
 
 
 def prompt_from_log(

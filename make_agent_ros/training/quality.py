@@ -16,8 +16,8 @@ from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, gait_distance
 from make_agent_ros.simulation.model import randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
-from make_agent_ros.training.held_out import QualityConfig, walked_gait
-from make_agent_ros.training.prompts import SETTLE_S
+from make_agent_ros.training.held_out import QualityConfig
+from make_agent_ros.training.prompts import SETTLE_S, walked_gait
 
 GAIT_S = 8.0
 """Time from which a policy's gait is read, after settling; all else counts to the end."""

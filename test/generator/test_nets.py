@@ -152,7 +152,7 @@ def test_sampling_gives_runnable_bundles_with_provenance(generator):
 
 def test_the_same_seed_gives_the_same_policies_and_another_seed_others(generator):
     torch.nn.init.normal_(generator.flow.out.weight, std=0.01)
-    draws = [generator.sample(trajectory(), 2, seed=s)[1].layers[0][0] for s in (1, 1, 2)]
+    draws = [generator.sample(trajectory(), 3, seed=s)[2].layers[0][0] for s in (1, 1, 2)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert np.abs(draws[0] - draws[2]).max() > 1e-6
 
@@ -163,18 +163,20 @@ def test_samples_lie_around_what_regression_says_and_meet_it_without_spread(gene
     embedding, _ = generator.embed(trajectory())
     noise = torch.Generator().manual_seed(0)
     latents = generator.latents(embedding.expand(3, -1), generator=noise)
-    expected = generator.to_latent(embedding).expand(3, -1)
+    expected = generator.to_latent(generator.embedding.style(embedding)).expand(3, -1)
     torch.testing.assert_close(latents, expected, atol=0.02, rtol=0.0)
     assert (latents[0] - latents[1]).abs().max() > 1e-6
 
 
-def test_the_first_candidate_is_the_regression_whatever_the_seed(generator):
+def test_the_first_candidates_are_the_regressions_whatever_the_seed(generator):
     torch.nn.init.normal_(generator.flow.out.weight, std=0.01)
     embedding, _ = generator.embed(trajectory())
+    said = generator.embedding.style(embedding)
     for seed in (1, 2):
-        latent = generator.propose(trajectory(), 3, seed=seed, allow_novel=True).latent
-        torch.testing.assert_close(latent[0], generator.to_latent(embedding))
-        assert (latent[0] - latent[1]).abs().max() > 1e-6
+        proposal = generator.propose(trajectory(), 4, seed=seed, allow_novel=True)
+        regression = generator.to_latent(torch.stack((proposal.style, said)))
+        torch.testing.assert_close(proposal.latent[:2], regression)
+        assert (proposal.latent[2:] - regression[0]).abs().amax(dim=1).min() > 1e-6
 
 
 def test_a_novel_prompt_is_refused_with_its_distance_unless_allowed(generator):

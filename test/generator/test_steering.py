@@ -10,7 +10,7 @@ import torch
 
 from make_agent_ros.checking.ranking import rank
 from make_agent_ros.generator import Generator
-from make_agent_ros.generator.steering import LARGEST, SHARE, steered, style_jacobian
+from make_agent_ros.generator.steering import LARGEST, SHARE, steered
 from make_agent_ros.generator.style import STYLE_SIZE, style_change
 from make_agent_ros.policy.bundle import load
 from make_agent_ros.recording.gait_change import GaitChange
@@ -49,32 +49,17 @@ def test_phases_that_a_head_is_not_sure_of_turn_and_keep_their_length():
     np.testing.assert_allclose(*lengths, atol=1e-7)
 
 
-def test_what_varies_linearly_with_style_is_found():
-    generator = torch.Generator().manual_seed(0)
-    style = torch.randn(400, STYLE_SIZE, generator=generator)
-    true = torch.randn(24, STYLE_SIZE, generator=generator)
-    known = 0.5 + style @ true.T
-    found = style_jacobian(known[7], known, style)
-    torch.testing.assert_close(found, true, atol=0.1, rtol=0.05)
-
-
 def test_a_policy_that_always_fell_is_left_as_it_is_and_large_changes_are_limited():
-    latent, embedding = torch.zeros(2, 5), torch.zeros(5)
-    known = torch.randn(60, 5, generator=torch.Generator().manual_seed(1))
-    head = torch.randn(5, STYLE_SIZE, generator=torch.Generator().manual_seed(2))
+    to_latent = torch.nn.Linear(STYLE_SIZE, 5)
     steer = partial(
-        steered,
-        latent,
-        embedding=embedding,
-        known=known,
-        style=lambda e: e @ head,
-        to_latent=lambda e: e,
+        steered, torch.zeros(2, 5), style=torch.ones(STYLE_SIZE), to_latent=to_latent
     )
     nan = np.full(2, np.nan)
-    assert not steer(GaitChange(np.full((2, 4), np.nan), nan, nan, nan)).any()
+    same = steer(GaitChange(np.full((2, 4), np.nan), nan, nan, nan))
+    torch.testing.assert_close(same, torch.zeros(2, 5), atol=1e-6, rtol=0.0)
     zero, most = np.zeros(2), np.full(2, LARGEST.height_m)
     huge = steer(GaitChange(np.zeros((2, 4)), 9.0 * most, zero, zero))
-    assert huge.any()
+    assert (huge.abs().amax(dim=1) > 1e-3).all()
     torch.testing.assert_close(huge, steer(GaitChange(np.zeros((2, 4)), most, zero, zero)))
 
 

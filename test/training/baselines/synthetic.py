@@ -47,7 +47,8 @@ def synthetic(n=24, takes=2, seed=0):
     valid = np.ones((n, takes), bool)
     valid[-1] = False
     velocity = np.zeros((n, takes, STEPS, 3), np.float16)
-    return zoo, PromptData(features.astype(np.float16), velocity, valid)
+    style = np.repeat(styles.vector()[:, None], takes, axis=1)
+    return zoo, PromptData(features.astype(np.float16), velocity, valid, style)
 
 
 def marching(hz, duty, steps=200):

@@ -1,0 +1,92 @@
+"""Styles as they are told and as they are walked, and how a generator reads them off a prompt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from make_agent_ros.generator.model import Generator, GeneratorSizes
+from make_agent_ros.generator.style import BEYOND, STYLE_SIZE, mean_style, walked_style
+from make_agent_ros.policy.bundle import load
+from make_agent_ros.recording.loads import gait_of_prompts
+from make_agent_ros.resources import resource_path
+from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
+from make_agent_ros.simulation.rollout import rollout
+from make_agent_ros.training.behaviour import sample_styles
+from make_agent_ros.training.prompts import prompt_from_log
+
+PHASES, PLAIN, WIDTH, SWING = slice(0, 6), slice(6, 18), 9, slice(14, 18)
+
+
+@pytest.fixture
+def styles():
+    return sample_styles(np.random.default_rng(0), 60)
+
+
+def test_who_walks_what_was_told_walks_the_style_that_was_told(styles):
+    """But for its phases, which are those of mid-swing once they were measured."""
+    told, gait = styles.vector(), styles.gait()
+    walked = walked_style(told, gait)
+    assert walked.shape == (60, STYLE_SIZE)
+    assert walked.dtype == np.float32
+    np.testing.assert_allclose(walked[:, PLAIN], told[:, PLAIN], atol=1e-5)
+    angle = np.arctan2(walked[:, :3], walked[:, 3:6]) / (2 * np.pi)
+    np.testing.assert_allclose(angle % 1.0, gait.phase_offset[:, 1:] % 1.0, atol=1e-5)
+
+
+def test_what_was_measured_takes_the_place_of_what_was_said(styles):
+    gait = styles.gait()
+    said = np.random.default_rng(1).normal(size=(60, STYLE_SIZE))
+    walked, from_other = walked_style(styles.vector(), gait), walked_style(said, gait)
+    kept = np.r_[WIDTH, SWING]
+    measured = np.setdiff1d(np.arange(STYLE_SIZE), kept)
+    np.testing.assert_allclose(from_other[:, measured], walked[:, measured], atol=1e-5)
+    np.testing.assert_allclose(from_other[:, WIDTH], said[:, WIDTH].clip(-BEYOND, BEYOND))
+    means = [v[:, SWING].mean(axis=1) for v in (from_other, walked)]
+    inside = (np.abs(from_other[:, SWING]) < BEYOND).all(axis=1)
+    assert inside.sum() > 5
+    np.testing.assert_allclose(*[m[inside] for m in means], atol=1e-5)
+
+
+def test_a_walk_far_outside_is_kept_near_what_is_known(styles):
+    walked = walked_style(
+        styles.vector(), replace(styles.gait(), body_height_m=np.full(60, 0.9))
+    )
+    np.testing.assert_allclose(walked[:, 7], BEYOND)
+
+
+def test_phases_are_averaged_as_angles_over_the_walks_that_count():
+    walks = np.zeros((1, 3, STYLE_SIZE), np.float32)
+    angle = 2 * np.pi * np.array([0.95, 0.05, 0.5])
+    walks[0, :, 0], walks[0, :, 3] = np.sin(angle), np.cos(angle)
+    walks[0, :, 7] = 0.2, 0.4, np.nan
+    mean = mean_style(walks, np.array([[True, True, False]]))[0]
+    np.testing.assert_allclose(mean[[0, 3, 7]], [0.0, 1.0, 0.3], atol=1e-6)
+
+
+@pytest.fixture(scope='module')
+def prompt():
+    trot = load(resource_path('models/trot.onnx'))
+    worlds = randomised_worlds(1, 1, WorldRanges.nominal())
+    log = rollout([trot], worlds, trot.default_command[None], 6.0)
+    return prompt_from_log(log, 0, 0, 2.0, 4.0)
+
+
+def test_a_style_is_measured_where_torques_tell_the_feet_and_said_where_they_do_not(prompt):
+    torch.manual_seed(0)
+    model = Generator(GeneratorSizes(style_size=STYLE_SIZE)).eval()
+    embedding, _ = model.embed(prompt)
+    said = model.embedding.style(embedding)
+    read = model.read_style(prompt, embedding)
+    gait = gait_of_prompts(prompt)
+    np.testing.assert_allclose(read, walked_style(said.detach().numpy(), gait), atol=1e-6)
+    assert (read - said).abs().max() > 0.1
+    silent = replace(prompt, joint_torque=np.zeros_like(prompt.joint_torque))
+    assert gait_of_prompts(silent) is None
+    torch.testing.assert_close(model.read_style(silent, embedding), said)
+    # Of several recordings, those that tell something count.
+    both = gait_of_prompts([prompt, silent])
+    np.testing.assert_allclose(both.phase_offset, gait.phase_offset, atol=1e-9)
