@@ -151,8 +151,8 @@ def generate(
     out: Annotated[Path, typer.Option('-o', '--out', help='Bundle to write.')],
     candidates: Annotated[int, typer.Option(help='Policies to sample and rank.')] = 16,
     refine: Annotated[
-        int, typer.Option(help='Rounds that steer candidates to the gait.', min=0, max=10)
-    ] = 1,
+        int, typer.Option(help='Rounds that steer candidates to the gait, at most.', min=0, max=10)
+    ] = 3,
     prompt_s: Annotated[float, typer.Option(help='Length of the prompt, s.')] = 4.0,
     seed: Annotated[int, typer.Option(help='Seed of sampling and ranking.')] = 0,
     allow_novel: Annotated[
@@ -164,7 +164,8 @@ def generate(
 ) -> None:
     """Generate a policy that moves like the robot in the bags: the best of CANDIDATES by rollout.
 
-    Each round of --refine steers the candidates by what their gaits lack, and ranks again.
+    Each round of --refine steers the candidates by what their gaits lack, and ranks again; from
+    the second on, only while the best is not good enough.
     """
     from rich.console import Console
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from make_agent_ros.checking.episode import Engine
 from make_agent_ros.checking.independent import model_path
-from make_agent_ros.checking.ranking import prompt_gait
 from make_agent_ros.checking.result import (
     BackendError,
     Report,
@@ -31,6 +30,7 @@ from make_agent_ros.checking.verdict import judge, overall
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.checked import policy_digest
 from make_agent_ros.recording.gait import Gait
+from make_agent_ros.recording.loads import gait_of_prompts
 from make_agent_ros.recording.trajectory import Trajectory
 
 SCHEMA = 'make_agent_ros/check/1'
@@ -114,7 +114,7 @@ def run_check(
     """
     start = time.perf_counter()
     config = _selected(config or load_config(), scenarios, quick)
-    wanted = prompt_gait(prompt) if prompt is not None else None
+    wanted = gait_of_prompts(prompt) if prompt is not None else None
     names = _expanded(backends, quick)
     parts = _parts(names, config)
     threads = threads if jobs == 1 else 1

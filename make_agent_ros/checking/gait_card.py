@@ -10,12 +10,11 @@ import numpy as np
 from make_agent_ros.checking.metrics import STYLE_TOLERANCE
 from make_agent_ros.checking.page import Html, Section, figure, pill, table
 from make_agent_ros.checking.plots import gait_diagram
-from make_agent_ros.checking.ranking import prompt_gait
 from make_agent_ros.checking.scenes import BACKEND_TITLES, Backends
 from make_agent_ros.go2.constants import LEGS
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.gait import Gait, describe_gait
-from make_agent_ros.recording.loads import loaded_feet
+from make_agent_ros.recording.loads import gait_of_prompts, loaded_feet
 from make_agent_ros.recording.trajectory import Trajectory
 
 SHOWN_S = 2.0
@@ -49,7 +48,7 @@ def gait_section(backends: Backends, prompt: Trajectory | None) -> Section:
     diagrams = {'policy, contacts in simulation': contact}
     gaits: dict[str, Gait] = {}
     if prompt is not None:
-        gaits['prompt'] = prompt_gait(prompt)
+        gaits['prompt'] = gait_of_prompts(prompt)
         diagrams = {**_prompt_contact(prompt, gaits['prompt'], rate), **diagrams}
     if len(poses) >= LEAST_S * rate:
         gravity = projected_gravity(poses[:, 3:7])

@@ -19,7 +19,7 @@ from make_agent_ros.checking.metrics import STYLE_TOLERANCE, velocity_rmse
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.recording.gait import Gait, gait_distance
 from make_agent_ros.recording.gait_change import GaitChange, mean_gait
-from make_agent_ros.recording.loads import gait_by_load, gait_of_trajectory
+from make_agent_ros.recording.loads import gait_by_load, gait_of_prompts
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import RolloutLog, rollout
@@ -90,13 +90,6 @@ class Ranking:
         ]
 
 
-def prompt_gait(prompts: Trajectory | Sequence[Trajectory]) -> Gait:
-    """Describe the gait that a prompt shows, or several of one style on average."""
-    prompts = [prompts] if isinstance(prompts, Trajectory) else prompts
-    each = [gait_of_trajectory(p) for p in prompts]
-    return mean_gait(Gait.concatenate([g[None] for g in each]))
-
-
 def rank(
     bundles: Sequence[Bundle],
     prompt: Trajectory | Sequence[Trajectory],
@@ -134,7 +127,7 @@ def rank(
     asked = np.array([b.default_command for b in bundles])
     if command is not None:
         asked = np.broadcast_to(np.asarray(command, dtype=np.float64), asked.shape)
-    wanted = prompt_gait(prompt)
+    wanted = gait_of_prompts(prompt)
 
     def walk(told: np.ndarray, number: int) -> RolloutLog:
         drawn = randomised_worlds(worlds, seed + PASS_SEED * number, WorldRanges())

@@ -5,7 +5,7 @@ prompt's: a leg comes 0.07 cycle late, the body hangs 1 cm low. That difference,
 the generator (`generator.steering`), gives candidates without it: integral control of the gait,
 measured by rollouts. It costs one more ranking per round and needs nothing but the prompt. Each
 round walks in other worlds, so a candidate that was lucky in one has to be good in the next as
-well: what it did in all rounds counts.
+well: what it did in all rounds counts. After the first round they end when the best is good enough.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ KEPT = 4
 """Best candidates that are ranked again as they are, beside the steered ones; a quarter of fewer
 than 16."""
 
+ENOUGH = 0.1
+"""Cost up to which the best candidate is good enough: of twenty of its walks nineteen are good."""
+
 Decode = Callable[[np.ndarray], list[Bundle]]
 """From latents (n, L) to n policies."""
 Steer = Callable[[np.ndarray, GaitChange], np.ndarray]
@@ -38,6 +41,8 @@ class Refined:
     ranking: Ranking
     seconds: float
     """Of all rounds."""
+    rounds: int
+    """That it took."""
 
     @property
     def best(self) -> Bundle:
@@ -63,8 +68,8 @@ def refine(
         latents: N candidates, (N, L).
         prompt: what they were generated from.
         seed: of worlds.
-        rounds: after the first ranking; 0 is `rank` alone.
-        progress: called with (rankings done, all).
+        rounds: after the first ranking, at most; 0 is `rank` alone.
+        progress: called with (rankings done, all that may come).
         first: the ranking of the candidates by this seed, where it is known already.
 
     Raises:
@@ -77,7 +82,9 @@ def refine(
     seconds = ranking.seconds
     walked = np.ones(len(latents))
     stay = int(np.clip(len(latents) // 4, 1, KEPT))
-    for done in range(1, rounds + 1):
+    done = 0
+    while done < rounds and (done == 0 or ranking.cost[ranking.best] > ENOUGH):
+        done += 1
         if progress:
             progress(done, rounds + 1)
         order = ranking.order
@@ -91,7 +98,7 @@ def refine(
         walked = np.ones(len(latents))
         walked[:stay] += before[0]
         ranking = _with_evidence(ranking, *before)
-    return Refined(bundles, ranking, seconds)
+    return Refined(bundles, ranking, seconds, done)
 
 
 def _with_evidence(

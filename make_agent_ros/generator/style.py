@@ -27,6 +27,7 @@ STYLE_SIZE = 6 + 4 + 4 + 4
 _SIN, _COS, _DUTY, _SWING = slice(0, 3), slice(3, 6), slice(10, 14), slice(14, 18)
 _FIRST = 6
 """Index of the first of `RANGES`."""
+_FREQUENCY = _FIRST + list(RANGES).index('frequency_hz')
 BEYOND = 1.2
 """Walks may leave the ranges that styles are drawn from so far, in half ranges."""
 
@@ -89,11 +90,32 @@ def mean_style(styles: np.ndarray, keep: np.ndarray) -> np.ndarray:
         keep: which walks count, bool, (n, k), at least one of each n.
     """
     weight = (keep / keep.sum(axis=1, keepdims=True))[..., None]
-    result = (weight * np.where(keep[..., None], styles, 0.0)).sum(axis=1)
+    return unit_phases((weight * np.where(keep[..., None], styles, 0.0)).sum(axis=1))
+
+
+def between(said: np.ndarray, measured: np.ndarray, share: np.ndarray | float) -> np.ndarray:
+    """Return styles between what an embedding says and what was measured, float32, (..., 18).
+
+    The first is surer of walks like those of training, the second of all others. The step
+    frequency is the measured one.
+
+    Args:
+        said: (18,).
+        measured: (18,).
+        share: of the second, (...).
+    """
+    result = said + np.asarray(share)[..., None] * (measured - said)
+    result[..., _FREQUENCY] = measured[_FREQUENCY]
+    return unit_phases(result)
+
+
+def unit_phases(styles: np.ndarray) -> np.ndarray:
+    """Return styles (..., 18) with sines and cosines that belong to an angle, float32."""
+    result = np.array(styles, dtype=np.float32)
     length = np.hypot(result[..., _SIN], result[..., _COS]).clip(1e-6)
     result[..., _SIN] /= length
     result[..., _COS] /= length
-    return np.asarray(result, dtype=np.float32)
+    return result
 
 
 def style_change(style: np.ndarray, change: GaitChange) -> np.ndarray:

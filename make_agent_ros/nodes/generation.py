@@ -35,8 +35,9 @@ class GeneratorConfig:
     )
     candidates: int = param(16, 'Policies that are sampled and ranked.', 1, 256, dynamic=True)
     refine: int = param(
-        1,
-        'Rounds that steer the candidates to the gait of the prompt; each is one more ranking.',
+        3,
+        'Rounds, at most, that steer the candidates to the gait of the prompt, until the best is '
+        'good enough; each is one more ranking.',
         0,
         10,
         dynamic=True,
@@ -151,7 +152,7 @@ def generate_best(
         **best.provenance,
         'bag': ', '.join(path.name for path in bags),
         'candidates': len(bundles),
-        'refined': config.refine,
+        'refined': refined.rounds,
         'version': __version__,
     }
     # The command at which it moves as fast as the prompt did.
@@ -160,7 +161,7 @@ def generate_best(
         clock.stage('check')
         best = _checked(best, prompt)  # last: the verdict names the digest of all before it
     seconds = clock.end()
-    refined_by = f', rounds of steering: {config.refine},' if config.refine else ''
+    refined_by = f', rounds of steering: {refined.rounds},' if config.refine else ''
     return Generated(
         bundle=best,
         prompt=prompt,

@@ -131,20 +131,10 @@ def gait_of_trajectory(trajectory: Trajectory) -> Gait:
     return describe_gait(trajectory.joint_pos, gravity, trajectory.rate_hz, contact=contact)
 
 
-def gait_of_prompts(prompts: Trajectory | Sequence[Trajectory]) -> Gait | None:
-    """Describe the gait that recordings of one style show on average; None if torques tell none.
-
-    Args:
-        prompts: uniform recordings; those whose torques tell nothing do not count.
-    """
-    each = [prompts] if isinstance(prompts, Trajectory) else list(prompts)
-    contacts = [known_contact(p) for p in each]
-    gaits = [
-        describe_gait(p.joint_pos, projected_gravity(p.quat_wxyz), p.rate_hz, contact=c)[None]
-        for p, c in zip(each, contacts, strict=True)
-        if c is not None
-    ]
-    return mean_gait(Gait.concatenate(gaits)) if gaits else None
+def gait_of_prompts(prompts: Trajectory | Sequence[Trajectory]) -> Gait:
+    """Describe the gait that a uniform recording shows, or several of one style on average."""
+    each = [prompts] if isinstance(prompts, Trajectory) else prompts
+    return mean_gait(Gait.concatenate([gait_of_trajectory(p)[None] for p in each]))
 
 
 def gait_by_load(

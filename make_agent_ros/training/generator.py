@@ -23,6 +23,7 @@ import torch
 from make_agent_ros.generator.model import Generator, GeneratorSizes
 from make_agent_ros.training.behaviour import STYLE_SIZE
 from make_agent_ros.training.checkpoint import load_checkpoint, save_checkpoint
+from make_agent_ros.training.expected import expected_styles
 from make_agent_ros.training.losses import (
     GeneratorConfig,
     Parts,
@@ -70,6 +71,10 @@ def train_generator(
     )
     torch.manual_seed(config.seed)
     data = TrainingData(zoo, prompts, config)
+    told = zoo.behaviours.styles.vector()
+    data.style = torch.from_numpy(
+        expected_styles(told, prompts.style, prompts.valid & data.counts[:, None], config.seed)
+    )
     model = Generator(
         GeneratorSizes(
             latent=config.latent,

@@ -78,8 +78,8 @@ class QualityConfig:
     worlds: int = 10
     seconds: float = 20.0
     candidates: int = 16
-    refine: int = 1
-    """Rounds of steering of the method `refined`."""
+    refine: int = 3
+    """Rounds of steering of the method `refined`, at most."""
     prompt_s: float = 4.0
     shown: str = 'usual'
     """In which of `SHOWINGS` policies of a run show their behaviours."""

@@ -140,6 +140,8 @@ class _Bench:
             self.say(share, name)
             measured[name], found = self._figures(name, share)
             result |= found | self._by_group(name, measured[name])
+        if self.methods.rounds:
+            result[f'rounds.{split}.{REFINED}'] = float(np.mean(self.methods.rounds))
         result |= survival(split, measured, (*self.methods.ranked, REFINED))
         qualified = {name: figures.qualified(self.limits) for name, figures in measured.items()}
         best = REFINED if REFINED in qualified else self.methods.ranked[-1]

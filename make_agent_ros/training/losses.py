@@ -104,6 +104,8 @@ class TrainingData:
                 'train the teacher longer, then the zoo again'
             )
         self.usable = walked
+        self.counts = np.isin(np.arange(len(zoo)), walked)
+        """Which behaviours are trained on, bool, (n,)."""
         self.prompts = prompts
         self.weights = torch.from_numpy(zoo.weights)
         self.frequency = torch.from_numpy(zoo.behaviours.styles.frequency_hz).float()

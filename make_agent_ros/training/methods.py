@@ -11,7 +11,7 @@ import torch
 
 from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.checking.refining import refine
-from make_agent_ros.generator.model import REGRESSIONS, Generator, Proposal
+from make_agent_ros.generator.model import Generator, Proposal
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.training.baselines import NAMES, fit_once, make
@@ -49,6 +49,8 @@ class Methods:
         self.ranked = (f'median_of_{n}', f'best_of_{n}')
         """Names of the methods that choose among n samples."""
         self.proposals: list[Proposal] = []
+        self.rounds: list[int] = []
+        """That steering took for each prompt."""
         self._rankings: list[Ranking] = []
 
     @property
@@ -110,18 +112,18 @@ class Methods:
     @torch.no_grad()
     def regression(self) -> list[Bundle]:
         """One latent by regression from the style that is read off, in place of the flow."""
-        generator = self.generator
-        found = []
-        for prompt, (embedding, velocity) in zip(self.held_out.prompts, self.embedded, strict=True):
-            latent = generator.to_latent(generator.read_style(prompt, embedding))
+        generator, found = self.generator, []
+        for prompt, (embedding, velocity) in zip(
+            self.held_out.prompts, self.embedded, strict=True
+        ):
+            latent = generator.to_latent(generator.styles(prompt, embedding))
             found += generator.decode(latent[None], velocity, {})
         return found
 
     @torch.no_grad()
     def by_embedding(self) -> list[Bundle]:
         """The same from the style that the embedding says, whatever the gait measures."""
-        generator = self.generator
-        found = []
+        generator, found = self.generator, []
         for embedding, velocity in self.embedded:
             latent = generator.to_latent(generator.embedding.style(embedding))
             found += generator.decode(latent[None], velocity, {})
@@ -129,7 +131,7 @@ class Methods:
 
     @cached_property
     def pools(self) -> list[list[Bundle]]:
-        """N candidates for each prompt: two regressions, and samples of the flow."""
+        """N candidates for each prompt: the regression, and samples of the flow."""
         options = {
             name: getattr(self.config, name) for name in ('steps', 'guidance', 'temperature')
         }
@@ -142,8 +144,8 @@ class Methods:
 
     @property
     def samples(self) -> list[list[Bundle]]:
-        """The flow's samples for each prompt, without the regressions."""
-        return [pool[REGRESSIONS:] or pool for pool in self.pools]
+        """The flow's samples for each prompt, without the regression."""
+        return [pool[1:] or pool for pool in self.pools]
 
     def first_sample(self) -> list[Bundle]:
         """The flow's first sample."""
@@ -180,6 +182,7 @@ class Methods:
                 rounds=self.config.refine,
                 first=first,
             )
+            self.rounds.append(refined.rounds)
             command = refined.ranking.command[refined.ranking.best]
             found.append(replace(refined.best, default_command=command))
             progress((i + 1) / len(self.proposals))

@@ -22,6 +22,7 @@ TITLES = {
     TEACHER: 'teacher, told the true style',
     'demonstrator': 'held-out policy itself',
     'codec': 'held-out policy, encoded and decoded',
+    'by_embedding': 'regression, by what the embedding says alone',
     'regression': 'regression alone, without the flow',
     'regression_corrected': 'regression alone, command corrected as in ranking',
     'hypernetwork_corrected': 'hypernetwork, command corrected as in ranking',

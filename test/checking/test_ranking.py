@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from make_agent_ros.checking.ranking import candidate_cost, good_share, prompt_gait, rank
+from make_agent_ros.checking.ranking import candidate_cost, good_share, rank
 from make_agent_ros.policy.bundle import load
+from make_agent_ros.recording.loads import gait_of_prompts
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
@@ -111,7 +112,7 @@ def test_what_cannot_be_ranked_is_refused_with_the_reason(candidates, arguments,
 
 def test_several_prompts_count_on_average_and_phases_around_the_circle():
     slow, fast = recorded(trot_bundle(2.8, 0.3)), recorded(trot_bundle(3.2, 0.3))
-    each, both = [prompt_gait(p) for p in (slow, fast)], prompt_gait([slow, fast])
+    each, both = [gait_of_prompts(p) for p in (slow, fast)], gait_of_prompts([slow, fast])
     for name in ('frequency_hz', 'body_height_m', 'swing_height_m'):
         mean = np.mean([getattr(gait, name) for gait in each])
         assert getattr(both, name) == pytest.approx(mean)

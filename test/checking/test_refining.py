@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from make_agent_ros.checking import refining
 from make_agent_ros.checking.ranking import Ranking, rank
 from make_agent_ros.checking.refining import _with_evidence, refine
 from make_agent_ros.generator import Generator
@@ -58,6 +59,16 @@ def test_negative_rounds_are_refused(proposed):
     prompt, latents, makers = proposed
     with pytest.raises(ValueError, match='0 or more'):
         refine(*makers, latents, prompt, 3, -1)
+
+
+@pytest.mark.parametrize(('enough', 'took'), [(-1.0, 3), (99.0, 1)])
+def test_rounds_go_on_until_the_best_is_good_enough(proposed, monkeypatch, enough, took):
+    prompt, latents, makers = proposed
+    monkeypatch.setattr(refining, 'ENOUGH', enough)
+    told = []
+    refined = refine(*makers, latents[:2], prompt, 3, 3, lambda k, n: told.append((k, n)))
+    assert refined.rounds == took
+    assert told == [(k, 4) for k in range(1, took + 1)]
 
 
 def test_a_single_candidate_is_walked_beside_its_steered_self(proposed):

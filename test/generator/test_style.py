@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from make_agent_ros.generator.model import Generator, GeneratorSizes
-from make_agent_ros.generator.style import BEYOND, STYLE_SIZE, mean_style, walked_style
+from make_agent_ros.generator.style import BEYOND, STYLE_SIZE, between, mean_style, walked_style
 from make_agent_ros.policy.bundle import load
 from make_agent_ros.recording.loads import gait_of_prompts
 from make_agent_ros.resources import resource_path
@@ -75,18 +75,24 @@ def prompt():
     return prompt_from_log(log, 0, 0, 2.0, 4.0)
 
 
-def test_a_style_is_measured_where_torques_tell_the_feet_and_said_where_they_do_not(prompt):
+def test_a_prompt_is_read_twice_and_the_measured_style_needs_no_embedding(prompt):
     torch.manual_seed(0)
-    model = Generator(GeneratorSizes(style_size=STYLE_SIZE)).eval()
+    model = Generator(GeneratorSizes()).eval()
     embedding, _ = model.embed(prompt)
-    said = model.embedding.style(embedding)
-    read = model.read_style(prompt, embedding)
+    said = model.embedding.style(embedding).detach().numpy()
     gait = gait_of_prompts(prompt)
-    np.testing.assert_allclose(read, walked_style(said.detach().numpy(), gait), atol=1e-6)
-    assert (read - said).abs().max() > 0.1
-    silent = replace(prompt, joint_torque=np.zeros_like(prompt.joint_torque))
-    assert gait_of_prompts(silent) is None
-    torch.testing.assert_close(model.read_style(silent, embedding), said)
-    # Of several recordings, those that tell something count.
-    both = gait_of_prompts([prompt, silent])
-    np.testing.assert_allclose(both.phase_offset, gait.phase_offset, atol=1e-9)
+    ends = model.styles(prompt, embedding, np.array([0.0, 1.0]))
+    np.testing.assert_allclose(ends[1], walked_style(said, gait), atol=1e-6)
+    assert np.abs(ends[1] - ends[0]).max() > 0.3
+    # The clock is what was measured, whatever the embedding says.
+    assert ends[0, 6] == ends[1, 6] == pytest.approx((float(gait.frequency_hz) - 2.75) / 1.25)
+    np.testing.assert_allclose(ends[0, 7:], said[7:], atol=1e-6)
+    turned = [np.hypot(e[:3], e[3:6]) for e in ends.numpy()]
+    np.testing.assert_allclose(turned, 1.0, atol=1e-5)
+
+
+def test_half_way_between_two_styles_lies_between_them(styles):
+    said, measured = styles.vector()[0], styles.vector()[1]
+    way = between(said, measured, np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(way[1, 7:], (said[7:] + measured[7:]) / 2, atol=1e-6)
+    np.testing.assert_allclose(way[2], measured, atol=1e-6)

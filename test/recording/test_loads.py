@@ -22,8 +22,7 @@ from make_agent_ros.recording.loads import (
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
 from make_agent_ros.simulation.rollout import rollout
-from make_agent_ros.training.prompts import walked_gait
-from make_agent_ros.training.prompts import prompt_from_log
+from make_agent_ros.training.prompts import prompt_from_log, walked_gait
 
 GAITS = ('trot', 'pace', 'bound', 'pronk', 'walk', 'canter')
 
