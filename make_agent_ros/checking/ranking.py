@@ -2,9 +2,10 @@
 
 Every candidate walks twice, each time in worlds of its own: first at the velocity that was read
 off the prompt, which tells its velocity bias, then at the command without that bias, which is how
-it will be used. What counts is the chance that a walk is good in every respect at once (velocity,
-turning, step frequency, phases, height); falls cost more, and what is left is decided by the
-distance of the gait from the prompt's on every axis of `recording.gait`.
+it will be used; only so where that command is known already. What counts is the chance that a walk
+is good in every respect at once (velocity, turning, step frequency, phases, height); falls cost
+more, and what is left is decided by the distance of the gait from the prompt's on every axis of
+`recording.gait`.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def rank(
     worlds: int = 8,
     seconds: float = 8.0,
     command: np.ndarray | None = None,
+    told: np.ndarray | None = None,
     push_m_s: float = 0.4,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -109,9 +111,11 @@ def rank(
         prompt: what they were generated from, at a uniform rate; several of one style count
             on average.
         seed: of worlds, sensor noise and pushes; all candidates see the same.
-        worlds: randomised worlds per candidate in each of the two passes.
+        worlds: randomised worlds per candidate in each pass.
         seconds: duration of each walk, at least 3.
         command: velocity to follow, (3,) or (P, 3); each bundle's default command if omitted.
+        told: commands at which the candidates are known to move about so, (P, 3). The pass that
+            tells their bias is left out, and the commands are corrected by the other.
         push_m_s: velocity kicks during the walk.
         threads: of the simulation; all cores when omitted.
         progress: called with (passes done, all).
@@ -129,30 +133,38 @@ def rank(
         asked = np.broadcast_to(np.asarray(command, dtype=np.float64), asked.shape)
     wanted = gait_of_prompts(prompt)
 
-    def walk(told: np.ndarray, number: int) -> RolloutLog:
+    def walk(at: np.ndarray, number: int) -> RolloutLog:
         drawn = randomised_worlds(worlds, seed + PASS_SEED * number, WorldRanges())
         log = rollout(
-            bundles, drawn, told, seconds,
+            bundles, drawn, at, seconds,
             push_m_s=push_m_s, seed=seed + PASS_SEED * number, threads=threads,
         )  # fmt: skip
         if progress is not None:
-            progress(number + 1, 2)
+            progress(len(logs) + 1, passes_due)
         return log
 
-    first = walk(asked, 0)
-    bias = velocity_bias(first, asked)
-    second = walk(asked - bias, 1)
-    gaits = [_gait(log) for log in (first, second)]
-    passes = (
-        candidate_figures(first, wanted, asked + bias, gaits[0]),
-        candidate_figures(second, wanted, asked, gaits[1]),
-    )
-    both = Gait.concatenate(gaits, axis=1)
-    walked = mean_gait(both, np.concatenate((~first.fell, ~second.fell), axis=1))
+    logs: list[RolloutLog] = []
+    asked_of: list[np.ndarray] = []
+    passes_due = 2 if told is None else 1
+    if told is not None:
+        bias = asked - told
+    else:
+        logs.append(walk(asked, 0))
+        bias = velocity_bias(logs[0], asked)
+        asked_of.append(asked + bias)
+    logs.append(walk(asked - bias, 1))
+    asked_of.append(asked)
+    gaits = [_gait(log) for log in logs]
+    passes = [
+        candidate_figures(log, wanted, velocity, gait)
+        for log, velocity, gait in zip(logs, asked_of, gaits, strict=True)
+    ]
+    stood = np.concatenate([~log.fell for log in logs], axis=1)
+    walked = mean_gait(Gait.concatenate(gaits, axis=1), stood)
     # Both passes tell the bias, the second what the first has left of it.
-    bias = bias + velocity_bias(second, asked) / 2.0
+    bias = bias + velocity_bias(logs[-1], asked) / 2.0
     bias = np.clip(bias, -MAX_CALIBRATION, MAX_CALIBRATION)
-    figures = {name: _mean(*(one[name] for one in passes)) for name in passes[0]}
+    figures = {name: _mean([one[name] for one in passes]) for name in passes[0]}
     cost = 1.0 - figures['good'] + figures['falls'] + STYLE_WEIGHT * style_cost(figures)
     seconds_spent = time.perf_counter() - start
     return Ranking(
@@ -254,10 +266,10 @@ def style_cost(figures: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(np.mean(errors, axis=0))
 
 
-def _mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean of two passes; of one where the other has none."""
-    both = np.stack((first, second))
-    return np.where(np.isnan(both).any(axis=0), np.nansum(both, axis=0), both.mean(axis=0))
+def _mean(passes: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of one or two passes; of one where the other has none."""
+    each = np.stack(passes)
+    return np.where(np.isnan(each).any(axis=0), np.nansum(each, axis=0), each.mean(axis=0))
 
 
 def _median_where(values: np.ndarray, mask: np.ndarray, otherwise: float) -> np.ndarray:

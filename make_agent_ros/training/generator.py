@@ -61,8 +61,6 @@ def train_generator(
     """
     zoo = join([Zoo.load(folder / f'zoo_{side}.safetensors') for side in config.sides])
     started = time.monotonic()
-    before = folder / name / 'generator.json'
-    spent_s = json.loads(before.read_text())['info']['seconds'] if before.exists() else 0.0
     prompts = join_prompts(
         [
             stored_prompts(folder, side, config.prompt_s, config.seed, config.takes)
@@ -104,7 +102,7 @@ def train_generator(
     model.info = {
         'config': asdict(config),
         'zoo': {'policies': len(data.usable), 'of': len(zoo), 'sha256': digest},
-        'seconds': round(spent_s + time.monotonic() - started, 1),
+        'seconds': round(trainer.spent_s + time.monotonic() - started, 1),
         'figures': trainer.latest,
     }
     model.info['digest'] = digest_of(model)
@@ -128,6 +126,8 @@ class _Trainer:
     ) -> None:
         self.stem, self.model, self.data, self.config = stem, model, data, config
         self.latest: dict[str, float] = {}
+        self.spent_s = 0.0
+        """On stages that were on disk."""
 
     def _run(
         self,
@@ -141,8 +141,11 @@ class _Trainer:
         stem = self.stem.with_name(f'{self.stem.name}_{stage}')
         modules = {'model': self.model}
         if self._made_alike(stem):
-            self.latest.update(load_checkpoint(stem, modules)['figures'])
+            made = load_checkpoint(stem, modules)
+            self.latest.update(made['figures'])
+            self.spent_s += made['seconds']
             return
+        started = time.monotonic()
         optimizer = torch.optim.AdamW(parameters, lr=self.config.learning_rate, weight_decay=1e-5)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.config.learning_rate, total_steps=updates, pct_start=0.05
@@ -163,7 +166,12 @@ class _Trainer:
                 report(done_before + k, sums)
                 self.latest.update(sums)
                 sums = {}
-        info = {'config': _plain(asdict(self.config)), 'nets': self.nets, 'figures': self.latest}
+        info = {
+            'config': _plain(asdict(self.config)),
+            'nets': self.nets,
+            'figures': self.latest,
+            'seconds': round(time.monotonic() - started, 1),
+        }
         save_checkpoint(stem, modules, None, info)
 
     def _made_alike(self, stem: Path) -> bool:

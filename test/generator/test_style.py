@@ -83,7 +83,7 @@ def test_a_prompt_is_read_twice_and_the_measured_style_needs_no_embedding(prompt
     gait = gait_of_prompts(prompt)
     ends = model.styles(prompt, embedding, np.array([0.0, 1.0]))
     np.testing.assert_allclose(ends[1], walked_style(said, gait), atol=1e-6)
-    assert np.abs(ends[1] - ends[0]).max() > 0.3
+    assert (ends[1] - ends[0]).abs().max() > 0.3
     # The clock is what was measured, whatever the embedding says.
     assert ends[0, 6] == ends[1, 6] == pytest.approx((float(gait.frequency_hz) - 2.75) / 1.25)
     np.testing.assert_allclose(ends[0, 7:], said[7:], atol=1e-6)
