@@ -84,6 +84,23 @@ def test_the_command_is_corrected_by_the_bias_that_the_policy_showed():
     assert shift == pytest.approx(np.clip(-bias, -0.2, 0.2), abs=0.05)
 
 
+def test_a_known_command_is_walked_at_once_and_corrected_further():
+    trot = load(resource_path('models/trot.onnx'))
+    prompt, passes = recorded(trot), []
+    usual = rank([trot], prompt, seed=3, worlds=3, seconds=5.0, push_m_s=0.0)
+    away = usual.command + np.array([0.1, 0.0, 0.0])
+    known = rank(
+        [trot], prompt, seed=3, worlds=3, seconds=5.0, push_m_s=0.0, told=away,
+        progress=lambda done, all_: passes.append((done, all_)),
+    )  # fmt: skip
+    assert passes == [(1, 1)]
+    # It moved too fast at that command, and half of what that shows is taken off.
+    off, left = away[0, 0] - usual.command[0, 0], known.command[0, 0] - usual.command[0, 0]
+    assert 0.0 < left < 0.8 * off
+    # What counts is how it moves against what is asked, not against what it is told.
+    assert known.figures['velocity_rmse_m_s'][0] > usual.figures['velocity_rmse_m_s'][0]
+
+
 def test_the_table_lists_every_candidate_once_best_first(ranking):
     rows = ranking.table()
     assert sorted(row['candidate'] for row in rows) == [0, 1, 2, 3, 4]

@@ -51,9 +51,7 @@ def test_phases_that_a_head_is_not_sure_of_turn_and_keep_their_length():
 
 def test_a_policy_that_always_fell_is_left_as_it_is_and_large_changes_are_limited():
     to_latent = torch.nn.Linear(STYLE_SIZE, 5)
-    steer = partial(
-        steered, torch.zeros(2, 5), style=torch.ones(STYLE_SIZE), to_latent=to_latent
-    )
+    steer = partial(steered, torch.zeros(2, 5), style=torch.ones(STYLE_SIZE), to_latent=to_latent)
     nan = np.full(2, np.nan)
     same = steer(GaitChange(np.full((2, 4), np.nan), nan, nan, nan))
     torch.testing.assert_close(same, torch.zeros(2, 5), atol=1e-6, rtol=0.0)

@@ -52,9 +52,7 @@ def test_what_was_measured_takes_the_place_of_what_was_said(styles):
 
 
 def test_a_walk_far_outside_is_kept_near_what_is_known(styles):
-    walked = walked_style(
-        styles.vector(), replace(styles.gait(), body_height_m=np.full(60, 0.9))
-    )
+    walked = walked_style(styles.vector(), replace(styles.gait(), body_height_m=np.full(60, 0.9)))
     np.testing.assert_allclose(walked[:, 7], BEYOND)
 
 
