@@ -152,7 +152,7 @@ def generate(
     candidates: Annotated[int, typer.Option(help='Policies to sample and rank.')] = 16,
     refine: Annotated[
         int, typer.Option(help='Rounds that steer candidates to the gait, at most.', min=0, max=10)
-    ] = 3,
+    ] = 2,
     prompt_s: Annotated[float, typer.Option(help='Length of the prompt, s.')] = 4.0,
     seed: Annotated[int, typer.Option(help='Seed of sampling and ranking.')] = 0,
     allow_novel: Annotated[

@@ -35,7 +35,7 @@ class GeneratorConfig:
     )
     candidates: int = param(16, 'Policies that are sampled and ranked.', 1, 256, dynamic=True)
     refine: int = param(
-        3,
+        2,
         'Rounds, at most, that steer the candidates to the gait of the prompt, until the best is '
         'good enough; each is one more ranking.',
         0,

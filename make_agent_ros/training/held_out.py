@@ -78,7 +78,7 @@ class QualityConfig:
     worlds: int = 10
     seconds: float = 20.0
     candidates: int = 16
-    refine: int = 3
+    refine: int = 2
     """Rounds of steering of the method `refined`, at most."""
     prompt_s: float = 4.0
     shown: str = 'usual'

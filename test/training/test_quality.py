@@ -56,8 +56,8 @@ def test_the_ladder_has_every_rung_with_intervals_and_a_table(crouching):
     config = QualityConfig(splits=tuple(SIDE_OF), prompts=2, worlds=2, seconds=4.0, candidates=2)
     figures = bench_quality(Material.of_run(crouching, SPLIT), generator, config)
     rungs = (
-        'teacher', 'demonstrator', 'codec', 'regression', 'first_sample', 'nearest_embedding',
-        'nearest_style', 'median_of_2', 'best_of_2', 'refined',
+        'teacher', 'demonstrator', 'codec', 'by_embedding', 'regression', 'first_sample',
+        'nearest_embedding', 'nearest_style', 'median_of_2', 'best_of_2', 'refined',
     )  # fmt: skip
     for split in SIDE_OF:
         for rung in rungs:
