@@ -3,9 +3,9 @@
 A ranking tells not only which candidate is the best but what each one's gait lacks of the
 prompt's: a leg comes 0.07 cycle late, the body hangs 1 cm low. That difference, fed back through
 the generator (`generator.steering`), gives candidates without it: integral control of the gait,
-measured by rollouts. It costs half a ranking more per round and needs nothing but the prompt. Each
-round walks in other worlds, so a candidate that was lucky in one has to be good in the next as
-well: what it did in all rounds counts. After the first round they end when the best is good
+measured by rollouts. A round costs five eighths of a ranking and needs nothing but the prompt.
+Each round walks in other worlds, so a candidate that was lucky in one has to be good in the next
+as well: what it did in all rounds counts. After the first round they end when the best is good
 enough.
 """
 

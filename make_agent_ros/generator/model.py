@@ -32,12 +32,13 @@ from make_agent_ros.generator.embedding import BehaviourEmbedding, trajectory_fe
 from make_agent_ros.generator.flow import LatentFlow
 from make_agent_ros.generator.steering import steered
 from make_agent_ros.generator.style import STYLE_SIZE, between, walked_style
+from make_agent_ros.generator.velocity import agreed
 from make_agent_ros.policy.bundle import Bundle
 from make_agent_ros.policy.mlp import MlpShape
 from make_agent_ros.policy.velocity import VELOCITY_GAIN
 from make_agent_ros.recording.gait_change import GaitChange
 from make_agent_ros.recording.loads import gait_of_prompts
-from make_agent_ros.recording.odometry import Velocity, estimate_velocity
+from make_agent_ros.recording.odometry import estimate_velocity
 from make_agent_ros.recording.trajectory import Trajectory
 from make_agent_ros.resources import resource_path
 
@@ -53,29 +54,8 @@ MEASURED_SHARE = 0.5
 """Of the measured style in that of the regression. Of single walks of its policies, unranked,
 those qualify that are told with shares of 0, 0.3, 0.6 and 1: between behaviours of training 82,
 85, 83 and 80 %, shown by another teacher 38, 63, 69 and 66 %, by a script 4, 17, 27 and 23 % (60
-and 2 x 20 prompts, 8 worlds)."""
+and 2 x 20 prompts, 8 worlds, the step frequency still shared alike)."""
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
-NET_VELOCITY_STD = np.array([0.06, 0.04, 0.02])
-"""Error of the net's velocity on held-out prompts of 4 s, rms: vx, vy m/s, wz rad/s."""
-CONTRADICTED = 2.0
-"""On prompts of other controllers in other physics the net is off by 0.14-0.31 m/s, the legs by
-0.02-0.07. With this their mean is off by 0.03-0.06 in place of 0.04-0.22, and on held-out prompts
-by 0.043 in place of 0.041 (rms of vx)."""
-
-
-def _agreed(net: np.ndarray, legs: Velocity) -> np.ndarray:
-    """Return the mean of two velocities (3,) by inverse variance; the net's if legs tell none.
-
-    Where the legs contradict the net by more than `CONTRADICTED` standard errors in the plane, the
-    walk is like none that it was trained on, and its errors are larger than usual.
-    """
-    told = np.isfinite(legs.mean)
-    certainty = np.where(told, 1.0 / legs.std**2, 0.0)
-    off2 = (net - legs.mean) ** 2 / (NET_VELOCITY_STD**2 + legs.std**2)
-    excess = np.max(off2[:2], where=told[:2], initial=0.0) / CONTRADICTED**2
-    own = 1.0 / NET_VELOCITY_STD**2
-    own[:2] /= max(1.0, excess) ** 4
-    return np.asarray((own * net + certainty * np.nan_to_num(legs.mean)) / (own + certainty))
 
 
 class NovelPromptError(ValueError):
@@ -201,7 +181,7 @@ class Generator(torch.nn.Module):
         rows = [self.embedding(window[None]) for window in windows]
         embedding = torch.cat([e for e, _ in rows]).mean(0)
         told = [
-            _agreed(net[0].cpu().numpy(), estimate_velocity(prompt))
+            agreed(net[0].cpu().numpy(), estimate_velocity(prompt))
             for (_, net), prompt in zip(rows, prompts, strict=True)
         ]
         return embedding, np.clip(np.mean(told, axis=0), COMMAND_LOW, COMMAND_HIGH)

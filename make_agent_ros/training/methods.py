@@ -112,21 +112,18 @@ class Methods:
     @torch.no_grad()
     def regression(self) -> list[Bundle]:
         """One latent by regression from the style that is read off, in place of the flow."""
-        generator, found = self.generator, []
-        for prompt, (embedding, velocity) in zip(
-            self.held_out.prompts, self.embedded, strict=True
-        ):
-            latent = generator.to_latent(generator.styles(prompt, embedding))
-            found += generator.decode(latent[None], velocity, {})
-        return found
+        both = zip(self.held_out.prompts, self.embedded, strict=True)
+        return self._regressed([self.generator.styles(prompt, e) for prompt, (e, _) in both])
 
     @torch.no_grad()
     def by_embedding(self) -> list[Bundle]:
         """The same from the style that the embedding says, whatever the gait measures."""
-        generator, found = self.generator, []
-        for embedding, velocity in self.embedded:
-            latent = generator.to_latent(generator.embedding.style(embedding))
-            found += generator.decode(latent[None], velocity, {})
+        return self._regressed([self.generator.embedding.style(e) for e, _ in self.embedded])
+
+    def _regressed(self, styles: list[torch.Tensor]) -> list[Bundle]:
+        found = []
+        for style, (_, velocity) in zip(styles, self.embedded, strict=True):
+            found += self.generator.decode(self.generator.to_latent(style)[None], velocity, {})
         return found
 
     @cached_property

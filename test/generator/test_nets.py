@@ -15,12 +15,11 @@ from make_agent_ros.generator.embedding import (
 )
 from make_agent_ros.generator.flow import LatentFlow
 from make_agent_ros.generator.model import (
-    NET_VELOCITY_STD,
     Generator,
     GeneratorSizes,
     NovelPromptError,
-    _agreed,
 )
+from make_agent_ros.generator.velocity import NET_VELOCITY_STD, agreed
 from make_agent_ros.policy.mlp import MlpBatch, MlpShape
 from make_agent_ros.recording.doubts import OddPromptError, require_plausible
 from make_agent_ros.recording.familiar import shipped_walks
@@ -223,19 +222,19 @@ def test_a_saved_generator_loads_from_its_folder(generator, tmp_path):
 def test_the_velocity_of_a_prompt_is_weighted_by_certainty():
     net = np.array([0.4, 0.0, 0.1])
     sure = Velocity(mean=np.array([0.6, 0.1, 0.2]), std=np.full(3, 1e-4), support=np.ones(()))
-    np.testing.assert_allclose(_agreed(net, sure), sure.mean, atol=1e-3)
+    np.testing.assert_allclose(agreed(net, sure), sure.mean, atol=1e-3)
     alike = Velocity(np.array([0.5, 0.05, 0.2]), NET_VELOCITY_STD, np.ones(()))
-    np.testing.assert_allclose(_agreed(net, alike), [0.45, 0.025, 0.15])
+    np.testing.assert_allclose(agreed(net, alike), [0.45, 0.025, 0.15])
     nothing = replace(sure, mean=np.full(3, np.nan))
-    np.testing.assert_allclose(_agreed(net, nothing), net)
+    np.testing.assert_allclose(agreed(net, nothing), net)
 
 
 def test_a_net_that_the_legs_contradict_is_not_believed_in_the_plane():
     net, std = np.array([0.9, 0.0, 0.2]), np.array([0.04, 0.02, 0.02])
     legs = Velocity(np.array([0.3, 0.0, 0.1]), std, np.array(1.0))
-    told = _agreed(net, legs)
+    told = agreed(net, legs)
     np.testing.assert_allclose(told[:2], legs.mean[:2], atol=0.01)
     assert told[2] == pytest.approx(0.15)
     near = Velocity(np.array([0.8, 0.0, 0.1]), std, np.array(1.0))
     weight = 1.0 / NET_VELOCITY_STD[0] ** 2, 1.0 / std[0] ** 2
-    assert _agreed(net, near)[0] == pytest.approx(np.average([0.9, 0.8], weights=weight))
+    assert agreed(net, near)[0] == pytest.approx(np.average([0.9, 0.8], weights=weight))

@@ -11,6 +11,7 @@ import torch
 from make_agent_ros.generator.model import Generator, GeneratorSizes
 from make_agent_ros.generator.style import BEYOND, STYLE_SIZE, between, mean_style, walked_style
 from make_agent_ros.policy.bundle import load
+from make_agent_ros.recording.gait import gait_distance
 from make_agent_ros.recording.loads import gait_of_prompts
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
@@ -87,6 +88,28 @@ def test_a_prompt_is_read_twice_and_the_measured_style_needs_no_embedding(prompt
     np.testing.assert_allclose(ends[0, 7:], said[7:], atol=1e-6)
     turned = [np.hypot(e[:3], e[3:6]) for e in ends.numpy()]
     np.testing.assert_allclose(turned, 1.0, atol=1e-5)
+
+
+def test_a_gait_is_read_by_measurement_where_the_embedding_takes_it_for_another(prompt):
+    """A pace whose embedding is a trot's: what is measured must bring the pace back."""
+    generator = Generator.load()
+    pace = load(resource_path('models/pace.onnx'))
+    worlds = randomised_worlds(1, 1, WorldRanges.nominal())
+    log = rollout([pace], worlds, pace.default_command[None], 6.0)
+    shown = prompt_from_log(log, 0, 0, 2.0, 4.0)
+    misled, _ = generator.embed(prompt)
+    _, velocity = generator.embed(shown)
+    off = []
+    for share in (0.0, 1.0):
+        with torch.no_grad():
+            latent = generator.to_latent(generator.styles(shown, misled, share))
+        made = generator.decode(latent[None], velocity, {})
+        again = rollout(made, worlds, velocity[None], 6.0)
+        assert not again.fell.any()
+        walked = gait_of_prompts(prompt_from_log(again, 0, 0, 2.0, 4.0))
+        off.append(gait_distance(walked, gait_of_prompts(shown))['phase_cycles'])
+    assert off[0] > 0.3
+    assert off[1] < 0.1
 
 
 def test_half_way_between_two_styles_lies_between_them(styles):
