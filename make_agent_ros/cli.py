@@ -180,6 +180,7 @@ def generate(
         generated = generate_best(config, status.update, bags[1:])
     save(generated.bundle, out)
     typer.echo(f'{out}: {generated.summary}')
+    typer.echo(f'Next: make-agent check {out} --prompt {bags[0]}')
 
 
 @app.command()

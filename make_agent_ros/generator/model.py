@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from make_agent_ros.generator.codec import WeightCodec
@@ -56,6 +57,10 @@ those qualify that are told with shares of 0, 0.3, 0.6 and 1: between behaviours
 85, 83 and 80 %, shown by another teacher 38, 63, 69 and 66 %, by a script 4, 17, 27 and 23 % (60
 and 2 x 20 prompts, 8 worlds, the step frequency still shared alike)."""
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
+
+
+class GeneratorFileError(ValueError):
+    """A folder whose generator cannot be read; the message says why and what to do."""
 
 
 class NovelPromptError(ValueError):
@@ -138,7 +143,7 @@ class Generator(torch.nn.Module):
 
         Raises:
             FileNotFoundError: no generator there; the message names the command that trains one.
-            ValueError: written by another version of this package.
+            GeneratorFileError: damaged, or written by another version of this package.
         """
         path = Path(folder) if folder is not None else resource_path('models/generator')
         if not (path / 'generator.json').exists():
@@ -146,16 +151,24 @@ class Generator(torch.nn.Module):
                 f'{path} holds no generator.json; run `make-agent train all` or give the folder '
                 'of a trained generator'
             )
-        meta = json.loads((path / 'generator.json').read_text())
-        if meta.get('format_version') != FORMAT_VERSION:
-            raise ValueError(
-                f'{path}: format {meta.get("format_version")}; this package reads '
-                f'{FORMAT_VERSION}. Train it again or update the package'
-            )
-        model = cls(GeneratorSizes(**meta['sizes']), meta['info'])
-        tensors = {k: v.float() for k, v in load_file(path / 'generator.safetensors').items()}
-        model.known = torch.zeros_like(tensors['known'])
-        model.load_state_dict(tensors)
+        try:
+            meta = json.loads((path / 'generator.json').read_text())
+            version = meta['format_version']
+            if version != FORMAT_VERSION:
+                raise GeneratorFileError(
+                    f'{path}: format {version}; this package reads {FORMAT_VERSION}. Train it '
+                    'again (make-agent train generator; an extended one: train add), or '
+                    'use the package that wrote it'
+                )
+            model = cls(GeneratorSizes(**meta['sizes']), meta['info'])
+            tensors = {k: v.float() for k, v in load_file(path / 'generator.safetensors').items()}
+            model.known = torch.zeros_like(tensors['known'])
+            model.load_state_dict(tensors)
+        except (KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+            raise GeneratorFileError(
+                f'{path}: damaged ({type(error).__name__}: {str(error).splitlines()[0]}); copy '
+                'generator.json and generator.safetensors of one training run there again'
+            ) from error
         return model.eval()
 
     @property

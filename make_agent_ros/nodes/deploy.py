@@ -184,8 +184,18 @@ def run(processes: Sequence[Process], sink: Sink = print_line, for_s: float = 0.
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Graph(processes, sink) as graph:
+            told: set[str] = set()
             while not asked.is_set() and not graph.ended():
                 asked.wait(0.2)
+                codes = graph.exit_codes()
+                for node in {n for n, code in codes.items() if code is not None} - told:
+                    told.add(node)
+                    if node not in graph.ended():
+                        sink(
+                            node,
+                            f'has ended (exit code {codes[node]}); the others go on without it. '
+                            'Stop and start again to have it back',
+                        )
                 if time.monotonic() > end_s:
                     asked.set()
             for node in graph.ended():

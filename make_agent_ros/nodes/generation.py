@@ -161,7 +161,8 @@ def generate_best(
         clock.stage('check')
         best = _checked(best, prompt)  # last: the verdict names the digest of all before it
     seconds = clock.end()
-    refined_by = f', rounds of steering: {refined.rounds},' if config.refine else ''
+    times = 'once' if refined.rounds == 1 else f'{refined.rounds} times'
+    refined_by = f', steered {times},' if refined.rounds else ''
     return Generated(
         bundle=best,
         prompt=prompt,

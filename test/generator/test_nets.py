@@ -16,6 +16,7 @@ from make_agent_ros.generator.embedding import (
 from make_agent_ros.generator.flow import LatentFlow
 from make_agent_ros.generator.model import (
     Generator,
+    GeneratorFileError,
     GeneratorSizes,
     NovelPromptError,
 )
@@ -208,6 +209,30 @@ def test_noise_and_stillness_are_refused_before_the_generator_sees_them():
     for prompt in (shaking, still):
         with pytest.raises(OddPromptError):
             require_plausible(prompt, walks)
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'told'),
+    [
+        (('"format_version": 3', '"format_version": 2'), r'format 2; this package reads 3.*train'),
+        (('"format_version"', '"version"'), r'damaged \(KeyError'),
+        (('"latent": 32', '"latent": 33'), r'damaged \(RuntimeError'),
+        (('{', ''), r'damaged \(JSONDecodeError'),
+        (None, r'damaged \(SafetensorError.*again'),
+    ],
+)
+def test_a_generator_that_cannot_be_read_is_refused_in_a_sentence(
+    generator, tmp_path, spoil, told
+):
+    generator.save(tmp_path)
+    path = tmp_path / 'generator.json'
+    if spoil is None:
+        path = tmp_path / 'generator.safetensors'
+        path.write_bytes(path.read_bytes()[:-1000])
+    else:
+        path.write_text(path.read_text().replace(*spoil, 1))
+    with pytest.raises(GeneratorFileError, match=told):
+        Generator.load(tmp_path)
 
 
 def test_a_saved_generator_loads_from_its_folder(generator, tmp_path):

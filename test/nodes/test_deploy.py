@@ -65,6 +65,19 @@ def test_a_node_that_is_not_essential_may_end():
         assert graph.ended() == []
 
 
+def test_a_node_that_is_not_essential_is_missed_aloud_once():
+    lines: list[str] = []
+    scripts = [
+        Script('generator', 'import os; os.abort()', essential=False),
+        Script('controller', 'import time; time.sleep(3)'),
+    ]
+    deploy.run(scripts, lambda node, line: lines.append(f'[{node}] {line}'))
+    told = [line for line in lines if 'go on without it' in line]
+    assert len(told) == 1
+    assert told[0].startswith('[generator] has ended (exit code -6)')
+    assert any('[controller] has ended (exit code 0); stopping the rest' in line for line in lines)
+
+
 def test_the_simulator_ends_last_so_that_the_controller_can_damp():
     lines: list[str] = []
     end = 'print("ended", flush=True)'
