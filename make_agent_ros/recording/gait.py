@@ -105,7 +105,8 @@ def describe_gait(
         )
     if contact is not None and np.shape(contact) != (*lead, steps, 4):
         raise ValueError(f'contact {np.shape(contact)}; expected {(*lead, steps, 4)}')
-    if rate_hz < 25.0 or steps < MIN_WINDOW_S * rate_hz:
+    # Half a sample of slack: rates are read off time stamps.
+    if rate_hz < 25.0 or steps < MIN_WINDOW_S * rate_hz - 0.5:
         raise ValueError(
             f'{steps} samples at {rate_hz:g} Hz; a gait needs at least {MIN_WINDOW_S:g} s at 25 Hz'
         )

@@ -8,7 +8,13 @@ import numpy as np
 
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.errors import RecordingError
-from make_agent_ros.recording.gait import Gait, describe_gait, gait_distance, level_feet
+from make_agent_ros.recording.gait import (
+    MIN_WINDOW_S,
+    Gait,
+    describe_gait,
+    gait_distance,
+    level_feet,
+)
 from make_agent_ros.recording.loads import known_contact
 from make_agent_ros.recording.odometry import base_velocity
 from make_agent_ros.recording.resample import finite_rows, resample, split_at_gaps
@@ -17,7 +23,8 @@ from make_agent_ros.recording.trajectory import Trajectory
 
 PROMPT_RATE_HZ = 50.0
 WINDOW_S = 2.0
-"""Steadiness is judged in windows of this length: three cycles of the slowest gait."""
+"""Steadiness is judged in windows of this length, three cycles of the slowest gait, or of that of
+the prompt where it is shorter."""
 HOP_S = 0.2
 MIN_PERIODICITY = 0.6
 """Below it, motion does not repeat: starting, stopping, stumbling, hand-guided legs."""
@@ -52,6 +59,7 @@ class _Windows:
     """Gait of every window of one gap-free piece at 50 Hz."""
 
     piece: Trajectory
+    length_s: float
     start: np.ndarray
     """First sample of each window, (W,)."""
     gait: Gait
@@ -87,19 +95,20 @@ def cut_prompt(trajectory: Trajectory, duration_s: float = 4.0) -> Trajectory:
 
     Args:
         trajectory: a recording at any rate, at least `duration_s` long.
-        duration_s: length of the prompt, at least 2 s.
+        duration_s: length of the prompt, at least 1 s.
 
     Raises:
         RecordingError: no steady stretch that long; the message says what the recording shows
             instead (too short, gaps, NaN, standing still, falling, unsteady motion).
     """
-    if duration_s < WINDOW_S:
-        raise RecordingError(f'a prompt of {duration_s:g} s; it takes at least {WINDOW_S:g} s')
+    if not duration_s >= MIN_WINDOW_S:
+        raise RecordingError(f'a prompt of {duration_s:g} s; it takes at least {MIN_WINDOW_S:g} s')
     size = round(duration_s * PROMPT_RATE_HZ)
+    window_s = min(WINDOW_S, duration_s)
     best: tuple[float, Trajectory, int] | None = None
-    everything = _all_windows(trajectory)
+    everything = _all_windows(trajectory, window_s)
     for windows in everything:
-        width = round((duration_s - WINDOW_S) / HOP_S) + 1
+        width = round((duration_s - window_s) / HOP_S) + 1
         for low, high in _runs(windows):
             for first in range(low, high - width + 2):
                 start = int(windows.start[first])
@@ -115,11 +124,11 @@ def cut_prompt(trajectory: Trajectory, duration_s: float = 4.0) -> Trajectory:
     return piece.rows(slice(start, start + size))
 
 
-def _all_windows(trajectory: Trajectory) -> list[_Windows]:
-    size, hop = round(WINDOW_S * PROMPT_RATE_HZ), round(HOP_S * PROMPT_RATE_HZ)
+def _all_windows(trajectory: Trajectory, window_s: float = WINDOW_S) -> list[_Windows]:
+    size, hop = round(window_s * PROMPT_RATE_HZ), round(HOP_S * PROMPT_RATE_HZ)
     found = []
     for raw in split_at_gaps(trajectory):
-        if len(raw) < 2 or raw.duration_s < WINDOW_S:
+        if len(raw) < 2 or raw.duration_s < window_s - 0.5 / PROMPT_RATE_HZ:
             continue
         piece = resample(raw, PROMPT_RATE_HZ)
         if len(piece) < size:
@@ -134,6 +143,7 @@ def _all_windows(trajectory: Trajectory) -> list[_Windows]:
         found.append(
             _Windows(
                 piece=piece,
+                length_s=window_s,
                 start=start,
                 gait=describe_gait(
                     piece.joint_pos[ids],
@@ -185,7 +195,7 @@ def _segment(windows: _Windows, low: int, high: int) -> Segment:
     turn = np.exp(2j * np.pi * gait.phase_offset).mean(axis=0)
     values['phase_offset'] = np.angle(turn) / (2.0 * np.pi) % 1.0
     time_s = windows.piece.time_s
-    last = int(windows.start[high]) + round(WINDOW_S * PROMPT_RATE_HZ) - 1
+    last = int(windows.start[high]) + round(windows.length_s * PROMPT_RATE_HZ) - 1
     return Segment(
         start_s=float(time_s[windows.start[low]]),
         end_s=float(time_s[last]),

@@ -76,6 +76,17 @@ def test_part_at_one_speed_wins_over_part_that_speeds_up():
     assert abs(last.velocity[1]) < 0.05
 
 
+@pytest.mark.parametrize('rate_hz', [50.0, 500.0])
+def test_one_second_is_the_shortest_prompt(rate_hz):
+    trajectory = joined(stand(3.0, rate_hz), walking(1.4, rate_hz), stand(3.0, rate_hz))
+    prompt = cut_prompt(trajectory, 1.0)
+    assert len(prompt) == 50
+    assert prompt.time_s[0] >= 2.9 and prompt.time_s[-1] <= 4.5
+    for seconds in (0.9, float('nan')):
+        with pytest.raises(RecordingError, match='it takes at least 1 s'):
+            cut_prompt(trajectory, seconds)
+
+
 def test_prompt_is_cut_from_50_hz_recordings_too():
     assert len(cut_prompt(walking(6.0, rate_hz=50.0), 4.0)) == 200
 
