@@ -73,6 +73,8 @@ class Ranking:
     change: GaitChange
     """What the candidates' gaits lack of the prompt's, (P,): mean over the worlds of both passes
     in which they stayed up; NaN for one that always fell."""
+    walks: int
+    """Of each candidate, that this comes from."""
 
     @property
     def order(self) -> np.ndarray:
@@ -169,7 +171,7 @@ def rank(
     seconds_spent = time.perf_counter() - start
     return Ranking(
         int(np.argmin(cost)), cost, figures, asked - bias, seconds_spent,
-        GaitChange.between(walked, wanted),
+        GaitChange.between(walked, wanted), worlds * len(logs),
     )  # fmt: skip
 
 

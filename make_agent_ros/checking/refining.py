@@ -83,7 +83,7 @@ def refine(
     bundles = decode(latents)
     ranking = first or rank(bundles, prompt, seed)
     seconds = ranking.seconds
-    walked = np.ones(len(latents))
+    walked = np.full(len(latents), ranking.walks)
     stay = int(np.clip(len(latents) // 4, 1, KEPT))
     done = 0
     while done < rounds and (done == 0 or ranking.cost[ranking.best] > ENOUGH):
@@ -99,7 +99,7 @@ def refine(
         told = ranking.command[np.concatenate((kept, best))]
         ranking = rank(bundles, prompt, seed + 7919 * done, worlds=WORLDS, told=told)
         seconds += ranking.seconds
-        walked = np.ones(len(latents))
+        walked = np.full(len(latents), ranking.walks)
         walked[:stay] += before[0]
         ranking = _with_evidence(ranking, *before)
     return Refined(bundles, ranking, seconds, done)
@@ -112,11 +112,11 @@ def _with_evidence(
 
     Args:
         ranking: of this round.
-        walked: rounds that they had walked in before, (K,).
+        walked: walks that they had walked before, (K,).
         before: ranking of the round before.
         kept: their K rows there.
     """
-    share = walked / (walked + 1.0)
+    share = walked / (walked + ranking.walks)
     cost, command = ranking.cost.copy(), ranking.command.copy()
     first = slice(len(kept))
     cost[first] += share * (before.cost[kept] - cost[first])

@@ -189,6 +189,11 @@ def demand_share(styles: Styles) -> np.ndarray:
     return demand_of(styles.offsets, styles.duty, styles.frequency_hz, styles.stance_width_m).share
 
 
+def toppling_s(styles: Styles) -> np.ndarray:
+    """Return that share times the duration of a gait cycle: see `training.demand`, s, (n,)."""
+    return demand_share(styles) / styles.frequency_hz
+
+
 def _possible(styles: Styles, allowed: Allowed | None) -> np.ndarray:
     ok = demand_share(styles) <= 1.0
     return ok if allowed is None else ok & allowed(styles)

@@ -80,9 +80,9 @@ def test_a_single_candidate_is_walked_beside_its_steered_self(proposed):
 
 def test_what_kept_ones_did_before_counts_beside_their_latest_walks():
     figures, none = {'falls': np.zeros(3)}, GaitChange(*np.zeros((4, 3)))
-    before = Ranking(1, np.array([9.0, 1.0, 2.0]), figures, np.zeros((3, 3)), 1.0, none)
-    now = Ranking(2, np.array([3.0, 8.0, 2.5]), figures, np.ones((3, 3)), 1.0, none)
-    both = _with_evidence(now, np.array([2.0, 1.0]), before, np.array([1, 2]))
+    before = Ranking(1, np.array([9.0, 1.0, 2.0]), figures, np.zeros((3, 3)), 1.0, none, 16)
+    now = Ranking(2, np.array([3.0, 8.0, 2.5]), figures, np.ones((3, 3)), 1.0, none, 10)
+    both = _with_evidence(now, np.array([20.0, 10.0]), before, np.array([1, 2]))
     np.testing.assert_allclose(both.cost, [5 / 3, 5.0, 2.5])
     np.testing.assert_allclose(both.command[:, 0], [1 / 3, 1 / 2, 1.0])
     assert both.best == 0

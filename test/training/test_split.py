@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from make_agent_ros.training.behaviour import GAITS, gait_distances
+from make_agent_ros.training.behaviour import (
+    GAITS,
+    RANGES,
+    demand_share,
+    gait_distances,
+    toppling_s,
+)
+from make_agent_ros.training.demand import FEASIBLE_SHARE, TOPPLING_LIMIT_S
 from make_agent_ros.training.split import SIDES, Split
 
 
@@ -35,6 +42,18 @@ def test_nothing_that_trains_lies_in_a_withheld_region(sides):
     inside = split.in_corner(sets['withheld'].styles), split.in_gait(sets['withheld'].styles)
     assert np.logical_or(*inside).all()
     assert min(inside[0].sum(), inside[1].sum()) > 50
+
+
+def test_every_side_can_be_walked_steadily_and_slow_gaits_are_not_rare(sides):
+    _, sets = sides
+    for side in SIDES:
+        styles = sets[side].styles
+        assert (demand_share(styles) <= FEASIBLE_SHARE).all(), side
+        assert (toppling_s(styles) <= TOPPLING_LIMIT_S).all(), side
+    bands = np.linspace(*RANGES['frequency_hz'], 6)
+    for side in ('training', 'held_out'):
+        count, _ = np.histogram(sets[side].styles.frequency_hz, bands)
+        assert count.min() > 0.1 * len(sets[side]), side
 
 
 def test_the_withheld_gait_has_no_neighbour_in_training(sides):
