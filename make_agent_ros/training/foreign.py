@@ -28,10 +28,9 @@ from make_agent_ros.training.behaviour import (
     SWING_HEIGHT_RANGE_M,
     BehaviourSet,
     Styles,
-    feasible,
     moving,
-    sample_default_commands,
     sample_styles,
+    shown_commands,
 )
 from make_agent_ros.training.held_out import HeldOut, QualityConfig
 from make_agent_ros.training.prompts import SETTLE_S
@@ -100,7 +99,7 @@ def foreign_styles(split: Split, n: int, draw: int) -> BehaviourSet:
     """
     rng = np.random.default_rng([split.seed, STYLE_STREAM, draw])
     styles = sample_styles(rng, n, allowed=split.outside)
-    return BehaviourSet(styles, feasible(sample_default_commands(rng, n), styles))
+    return BehaviourSet(styles, shown_commands(rng, styles))
 
 
 def foreign_held_out(

@@ -21,10 +21,9 @@ from make_agent_ros.training.behaviour import (
     BehaviourSet,
     Styles,
     demand_share,
-    feasible,
     gait_distances,
-    sample_default_commands,
     sample_styles,
+    shown_commands,
     toppling_s,
 )
 from make_agent_ros.training.demand import FEASIBLE_SHARE, TOPPLING_LIMIT_S
@@ -96,7 +95,7 @@ class Split:
             gaits = np.where(gaits == bound, ANYWHERE, gaits)
             # Slow gaits are the more often impossible: drawn again with all else, few would stay.
             styles = sample_styles(rng, count, gaits, rng.random(count), self.outside)
-        return BehaviourSet(styles, feasible(sample_default_commands(rng, count), styles))
+        return BehaviourSet(styles, shown_commands(rng, styles))
 
     def _gait(self, styles: Styles) -> np.ndarray:
         return feasible_style(styles) & self.in_gait(styles)

@@ -24,9 +24,8 @@ from make_agent_ros.training.behaviour import (
     GAITS,
     BehaviourSet,
     demand_share,
-    feasible,
-    sample_default_commands,
     sample_styles,
+    shown_commands,
     toppling_s,
 )
 from make_agent_ros.training.oracle import teacher_rollout
@@ -95,7 +94,7 @@ def bench_teacher(teacher: Teacher, config: TeacherBench) -> dict[str, float]:
     named = np.arange(n) // 2 % len(GAITS)
     gaits = np.where(np.arange(n) % 2, ANYWHERE, named)
     styles = sample_styles(rng, n, gaits)
-    behaviours = BehaviourSet(styles, feasible(sample_default_commands(rng, n), styles))
+    behaviours = BehaviourSet(styles, shown_commands(rng, styles))
     log = teacher_rollout(
         teacher, behaviours, config.worlds, config.seconds, config.seed, config.push_m_s
     )
