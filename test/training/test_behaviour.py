@@ -12,6 +12,7 @@ from make_agent_ros.training.behaviour import (
     LEAST_SWING_S,
     OFFSET_JITTER,
     RANGES,
+    SHOWN_STRIDE_M,
     STYLE_SIZE,
     SWING_HEIGHT_RANGE_M,
     feasible,
@@ -20,6 +21,7 @@ from make_agent_ros.training.behaviour import (
     moving,
     sample_commands,
     sample_styles,
+    shown_commands,
 )
 from make_agent_ros.training.demand import demand_of
 
@@ -91,6 +93,17 @@ def test_feasible_commands_keep_their_direction_and_a_stride_the_legs_can_reach(
     cross = commands[:, 0] * scaled[:, 1] - commands[:, 1] * scaled[:, 0]
     np.testing.assert_allclose(cross, 0.0, atol=1e-9)
     np.testing.assert_array_equal(commands[:, 2], scaled[:, 2])
+
+
+def test_styles_are_shown_moving_at_strides_well_within_reach():
+    styles = sample_styles(np.random.default_rng(0), 1000)
+    command = shown_commands(np.random.default_rng(1), styles)
+    speed = np.linalg.norm(command[:, :2], axis=1)
+    stride = speed * styles.duty.max(axis=1) / styles.frequency_hz
+    assert stride.max() <= SHOWN_STRIDE_M + 1e-9
+    assert 0.05 < (stride > SHOWN_STRIDE_M - 1e-9).mean() < 0.4
+    assert speed.min() > 0.2
+    assert (moving(command) == 1.0).all()
 
 
 @pytest.mark.parametrize(
