@@ -60,6 +60,7 @@ class _Windows:
 
     piece: Trajectory
     length_s: float
+    """Of each window."""
     start: np.ndarray
     """First sample of each window, (W,)."""
     gait: Gait
@@ -101,7 +102,7 @@ def cut_prompt(trajectory: Trajectory, duration_s: float = 4.0) -> Trajectory:
         RecordingError: no steady stretch that long; the message says what the recording shows
             instead (too short, gaps, NaN, standing still, falling, unsteady motion).
     """
-    if not duration_s >= MIN_WINDOW_S:
+    if not MIN_WINDOW_S <= duration_s < np.inf:
         raise RecordingError(f'a prompt of {duration_s:g} s; it takes at least {MIN_WINDOW_S:g} s')
     size = round(duration_s * PROMPT_RATE_HZ)
     window_s = min(WINDOW_S, duration_s)

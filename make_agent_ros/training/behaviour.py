@@ -54,7 +54,8 @@ MAX_STRIDE_M = 0.36
 SHOWN_STRIDE_M = 0.2
 """The same where a style is shown: what it looks like at the edge of what legs reach is no style.
 Of walks of the teacher and of distilled policies against such prompts 5 % fail up to it, 29 %
-beyond, where robots fall and legs lose their phase (177 styles, 10 worlds of 20 s each)."""
+beyond, where robots fall and legs lose their phase (177 styles, 10 worlds of 20 s; scratch
+script)."""
 LEG_REACH_M = 0.40
 """Distance from hip to foot that a stance may ask for, m; stretched, a leg has 0.426."""
 

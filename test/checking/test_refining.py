@@ -9,7 +9,7 @@ import pytest
 
 from make_agent_ros.checking import refining
 from make_agent_ros.checking.ranking import Ranking, rank
-from make_agent_ros.checking.refining import _with_evidence, refine
+from make_agent_ros.checking.refining import WORLDS, _with_evidence, refine
 from make_agent_ros.generator import Generator
 from make_agent_ros.policy.bundle import load
 from make_agent_ros.recording.gait_change import GaitChange
@@ -95,6 +95,7 @@ def test_steered_candidates_are_nearer_to_the_prompt(proposed):
     low = steer(latents, GaitChange(np.zeros((n, 4)), np.full(n, -0.03), np.zeros(n), np.zeros(n)))
     before = rank(decode(low), prompt, 3)
     after = refine(decode, steer, low, prompt, 3, 1).ranking
+    assert (before.walks, after.walks) == (2 * 8, WORLDS)
     same = before.order[: n - 2]
     assert after.figures['height_m'][2:].mean() < 0.8 * before.figures['height_m'][same].mean()
     assert after.cost[2:].mean() < before.cost[same].mean()

@@ -82,7 +82,7 @@ def test_one_second_is_the_shortest_prompt(rate_hz):
     prompt = cut_prompt(trajectory, 1.0)
     assert len(prompt) == 50
     assert prompt.time_s[0] >= 2.9 and prompt.time_s[-1] <= 4.5
-    for seconds in (0.9, float('nan')):
+    for seconds in (0.9, float('nan'), float('inf')):
         with pytest.raises(RecordingError, match='it takes at least 1 s'):
             cut_prompt(trajectory, seconds)
 
