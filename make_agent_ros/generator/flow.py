@@ -73,7 +73,7 @@ class LatentFlow(nn.Module):
         *,
         steps: int = 8,
         guidance: float = 1.0,
-        temperature: float = 1.0,
+        temperature: float | torch.Tensor = 1.0,
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Draw one latent per row of `embedding`, (B, E) -> (B, L).
@@ -82,7 +82,8 @@ class LatentFlow(nn.Module):
             embedding: what to condition on.
             steps: Heun steps from noise to data.
             guidance: 1 samples the conditional model; above 1 sharpens it (2207.12598).
-            temperature: standard deviation of the starting noise; 1 is the model's own.
+            temperature: standard deviation of the starting noise; 1 is the model's own. One for
+                all, or one per row, (B, 1).
             generator: of the noise, for reproducible samples.
         """
         x = temperature * torch.randn(len(embedding), self.latent, generator=generator)

@@ -57,6 +57,10 @@ those qualify that are told with shares of 0, 0.3, 0.6 and 1: between behaviours
 85, 83 and 80 %, shown by another teacher 38, 63, 69 and 66 %, by a script 4, 17, 27 and 23 % (60
 and 2 x 20 prompts, 8 worlds, the step frequency still shared alike)."""
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
+SUREST, WARMER = 0.5, 0.1
+"""Share of the flow's noise in the first sample, and how much more each later one has, up to all.
+First samples with 0.5 qualified in 92.5 % of single walks, with all of it in 88 %, without any in
+94 % (40 prompts between behaviours, 6 worlds of 14 s; scratch script)."""
 
 
 class GeneratorFileError(ValueError):
@@ -250,14 +254,16 @@ class Generator(torch.nn.Module):
 
         The first is the regression of the style half-way between the two that were read, which
         unranked is better than a sample (`bench quality`). The others are samples of the flow
-        around styles all the way from the one to the other, for ranking to choose from.
+        around styles all the way from the one to the other, for ranking to choose from: the first
+        of them the surest, with `SUREST` of the flow's noise, later ones with all of it.
 
         Args:
             prompts: one 50 Hz trajectory, or several of one style.
             n: number of candidates.
             seed: of the noise; the same seed gives the same policies.
             allow_novel: generate even when the prompt is unlike the training behaviours.
-            options: `steps`, `guidance` and `temperature` of `LatentFlow.sample`.
+            options: `steps`, `guidance` and `temperature` of `LatentFlow.sample`; the last is a
+                factor on the noise of all samples.
 
         Raises:
             NovelPromptError: the prompt is too far, and `allow_novel` is off.
@@ -271,6 +277,8 @@ class Generator(torch.nn.Module):
         share[0] = MEASURED_SHARE
         style = self.styles(prompts, embedding, share)
         noise = torch.Generator().manual_seed(seed)
+        warm = torch.clamp(SUREST + WARMER * torch.arange(-1.0, n - 1), max=1.0)[:, None]
+        options['temperature'] = options.get('temperature', 1.0) * warm
         latent = self.flow.sample(embedding.expand(n, -1), generator=noise, **options)
         latent[0] = 0.0
         latent += self.to_latent(style)

@@ -16,6 +16,7 @@ from make_agent_ros.go2.constants import JOINT_LOWER_RAD, JOINT_NAMES, JOINT_UPP
 from make_agent_ros.go2.kinematics import foot_positions
 from make_agent_ros.recording.familiar import FamiliarWalks, prompt_cycles
 from make_agent_ros.recording.gait import Gait, level_feet
+from make_agent_ros.recording.loads import lift_of_feet
 from make_agent_ros.recording.prompt import MAX_TILT_RAD, MIN_PERIODICITY, STANDING_M
 from make_agent_ros.recording.trajectory import Trajectory
 
@@ -25,6 +26,9 @@ STUCK_RAD = 0.02
 """A joint that moves less in a whole prompt is stuck; walks without noise have 0.042 or more."""
 STILL_LEG = 0.25
 """Motion of a foot relative to the median leg's; walks have 0.36 or more."""
+DRAGGING_M = 0.005
+"""A foot that leaves the ground by less drags: it has no swing, so no phase, duty or height of
+swing either. Feet that swing for too short a part of the cycle (0.25 and less) come near."""
 VELOCITY_SLOPE = (0.4, 2.0)
 """Joint velocity per rate of change of the angle, all joints together."""
 WRONG_SIGN = -0.45
@@ -89,6 +93,17 @@ def _moves(scene: Scene) -> Iterator[Doubt]:
         'stuck joint', STUCK_RAD / max(float(spread[joint]), 1e-6),
         f'{JOINT_NAMES[joint]} stays within {spread[joint]:.3f} rad: its encoder is stuck or the '
         'joint is not recorded',
+    )  # fmt: skip
+
+
+def _feet_lift(scene: Scene) -> Iterator[Doubt]:
+    lift = lift_of_feet(scene.prompt)
+    leg = int(lift.argmin())
+    yield Doubt(
+        'dragging foot', DRAGGING_M / max(float(lift[leg]), 1e-6),
+        f'foot {LEGS[leg]} leaves the ground by {1e3 * lift[leg]:.0f} mm, the others by '
+        f'{1e3 * np.median(lift):.0f} mm: it drags, and a leg that takes no steps has no phase; '
+        'show a walk that lifts every foot',
     )  # fmt: skip
 
 
@@ -235,6 +250,6 @@ def _strange(gait: Gait, walks: FamiliarWalks, distance: float) -> str:
 
 
 CHECKS: tuple[Callable[[Scene], Iterator[Doubt]], ...] = (
-    _upright, _moves, _repeats, _inside_range, _velocities_fit, _gyro_fits, _level_ground,
-    _goes_together,
+    _upright, _moves, _feet_lift, _repeats, _inside_range, _velocities_fit, _gyro_fits,
+    _level_ground, _goes_together,
 )  # fmt: skip

@@ -160,6 +160,23 @@ def level_feet(joint_pos: np.ndarray, gravity_b: np.ndarray) -> tuple[np.ndarray
     return (feet[..., 0] + height * gx) / cos_pitch, height
 
 
+def foot_lift(
+    joint_pos: np.ndarray, gravity_b: np.ndarray, rate_hz: float, contact: np.ndarray | None
+) -> np.ndarray:
+    """Return how far each foot leaves the ground within a cycle, m, (B, 4).
+
+    Args:
+        joint_pos: package order, rad, (B, T, 12), finite.
+        gravity_b: projected gravity, (B, T, 3).
+        rate_hz: samples per second.
+        contact: feet on the ground, bool, (B, T, 4); estimated from the leg motion when None.
+    """
+    fore_aft, height = level_feet(joint_pos, gravity_b)
+    f, _ = _frequency(np.concatenate((height, fore_aft), axis=-1), rate_hz)
+    clear, _ = _clearance(height, f, rate_hz, contact)
+    return np.asarray(clear.max(axis=-1).clip(min=0.0))
+
+
 def fit_cycle(
     joint_pos: np.ndarray, gravity_b: np.ndarray, signals: np.ndarray, rate_hz: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -188,14 +205,7 @@ def _describe(q: np.ndarray, g: np.ndarray, rate_hz: float, contact: np.ndarray 
         g = np.where(finite[:, None, None], g, (0.0, 0.0, -1.0))
     fore_aft, height = level_feet(q, g)
     f, periodicity = _frequency(np.concatenate((height, fore_aft), axis=-1), rate_hz)
-    relative, _ = _harmonic_fit(height, f, rate_hz)
-    if contact is None:
-        stance = ground.stance_around(_mid_swing(relative))
-    else:
-        touching, _ = _harmonic_fit(contact.astype(np.float64), f, rate_hz)
-        stance = ground.stance_from_contact(ground.profile(contact.mean(axis=1), touching))
-    cycle = ground.profile(height.mean(axis=1), relative)
-    clear, body = ground.clearance(cycle, stance, f, known=contact is not None)
+    clear, body = _clearance(height, f, rate_hz, contact)
     mid_swing = _mid_swing(ground.series(clear, 1))
     swing = np.maximum(clear.max(axis=-1), 0.0)
     if contact is None:
@@ -217,6 +227,20 @@ def _describe(q: np.ndarray, g: np.ndarray, rate_hz: float, contact: np.ndarray 
         roll_rad=known(roll),
         periodicity=np.where(finite, periodicity, 0.0),
     )
+
+
+def _clearance(
+    height: np.ndarray, f: np.ndarray, rate_hz: float, contact: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `ground.clearance` of feet at these heights (B, T, 4) below the base."""
+    relative, _ = _harmonic_fit(height, f, rate_hz)
+    if contact is None:
+        stance = ground.stance_around(_mid_swing(relative))
+    else:
+        touching, _ = _harmonic_fit(contact.astype(np.float64), f, rate_hz)
+        stance = ground.stance_from_contact(ground.profile(contact.mean(axis=1), touching))
+    cycle = ground.profile(height.mean(axis=1), relative)
+    return ground.clearance(cycle, stance, f, known=contact is not None)
 
 
 def _frequency(signals: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from make_agent_ros.go2.kinematics import foot_jacobian, foot_positions
 from make_agent_ros.go2.state import projected_gravity
-from make_agent_ros.recording.gait import Gait, describe_gait
+from make_agent_ros.recording.gait import Gait, describe_gait, foot_lift
 from make_agent_ros.recording.gait_change import mean_gait
 from make_agent_ros.recording.trajectory import Trajectory
 
@@ -105,20 +105,39 @@ def loaded_feet(
     return np.asarray(foot_load(joint_pos, joint_torque - own, gravity_b) > LOAD_N)
 
 
-def known_contact(trajectory: Trajectory) -> np.ndarray | None:
-    """Return which feet stand in a uniform recording, bool, (T, 4); None where nothing tells.
-
-    Torques that are absent, or say that a foot always stands or never does, tell nothing.
-    """
+def _loaded(trajectory: Trajectory) -> np.ndarray | None:
+    """Return `loaded_feet` of a uniform recording; None where it has no torques."""
     if not trajectory.joint_torque.any():
         return None
-    loaded = loaded_feet(
+    return loaded_feet(
         trajectory.joint_pos,
         trajectory.joint_vel,
         trajectory.joint_torque,
         projected_gravity(trajectory.quat_wxyz),
         trajectory.rate_hz,
     )
+
+
+def lift_of_feet(trajectory: Trajectory) -> np.ndarray:
+    """Return how far each foot leaves the ground in a uniform recording, m, (4,)."""
+    gravity = projected_gravity(trajectory.quat_wxyz)
+    contact = _loaded(trajectory)
+    lift = foot_lift(
+        trajectory.joint_pos[None],
+        gravity[None],
+        trajectory.rate_hz,
+        None if contact is None else contact[None],
+    )
+    return np.asarray(lift[0])
+
+
+def known_contact(trajectory: Trajectory) -> np.ndarray | None:
+    """Return which feet stand in a uniform recording, bool, (T, 4); None where nothing tells.
+
+    Torques that are absent, or say that a foot always stands or never does, tell nothing.
+    """
+    if (loaded := _loaded(trajectory)) is None:
+        return None
     share = loaded.mean(axis=-2)
     told = (share > 0.05) & (share < 0.95)
     return loaded if bool(told.all()) else None

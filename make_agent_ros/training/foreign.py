@@ -2,32 +2,40 @@
 
 A script without a network and a teacher of another seed (`training.strangers`) walk styles that
 lie in no set of the split, in two worlds that nothing was trained in: a Go2 that other people
-modelled and measured (MuJoCo Menagerie), and PhysX. What stays up, moves, and passes the checks
-that every recording of a user passes, is a prompt. Neither follows well what it is told, so style
-and velocity of a prompt are those that the simulator saw, not those that were asked for.
+modelled and measured (MuJoCo Menagerie), and PhysX. What stays up, moves, lifts every foot, keeps
+time, and passes the checks that every recording of a user passes, is a prompt: a foot that drags
+has no phase to be compared. Neither controller follows well what it is told, so style and velocity
+of a prompt are those that the simulator saw, not those that were asked for; and these must lie in
+the space that the split draws from, for it is the controller and the physics that are foreign.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from make_agent_ros.checking.check import make_engine
 from make_agent_ros.checking.episode import FALL_HEIGHT_M
+from make_agent_ros.checking.ranking import GOOD
 from make_agent_ros.checking.scenario import Scenario, load_config
 from make_agent_ros.checking.trials import Trials, draw_trials, trial_seeds
 from make_agent_ros.generator.embedding import RATE_HZ
 from make_agent_ros.go2.state import projected_gravity
 from make_agent_ros.recording.doubts import examine
 from make_agent_ros.recording.familiar import shipped_walks
-from make_agent_ros.recording.gait import Gait, describe_gait
+from make_agent_ros.recording.gait import Gait, describe_gait, level_feet
 from make_agent_ros.training.behaviour import (
+    COMMAND_HIGH,
+    COMMAND_LOW,
     DUTY_RANGE,
+    RANGES,
+    SHOWN_STRIDE_M,
     SWING_HEIGHT_RANGE_M,
     BehaviourSet,
     Styles,
+    feasible,
     moving,
     sample_styles,
     shown_commands,
@@ -35,7 +43,7 @@ from make_agent_ros.training.behaviour import (
 from make_agent_ros.training.held_out import HeldOut, QualityConfig
 from make_agent_ros.training.prompts import SETTLE_S
 from make_agent_ros.training.scripted import Script
-from make_agent_ros.training.split import Split
+from make_agent_ros.training.split import Split, feasible_style
 from make_agent_ros.training.strangers import START_S, OtherTeacher, Stranger, stranger_episode
 from make_agent_ros.training.walks import Walks
 
@@ -52,12 +60,19 @@ OUTSIDE = Scenario(
     latency_s=(0.0, 0.010),
 )
 """What varies from walk to walk. The script falls on ice; a prompt is to show a style."""
-GAINS = (0.3, 0.55)
-"""Factors on the gains of the script's balance: no two robots have the same controller. With full
-gains more robots stay up, but many stagger: no steady gait."""
+GAINS = (0.3, 1.0)
+"""Factors on the gains of the script's balance: no two robots have the same controller."""
+TRIM_RATE = 1.0
+"""1/s, of the script: see `Script`."""
+HIGHER_M = 0.03
+"""Swing height that the script adds to what the style says: the trunk gives way under it."""
+LIFTED_M = 0.02
+"""Truth, above where it stands: a foot that is lifted less is not stepping. Styles lift 0.03 m."""
+LONGEST_CONTACT = 0.85
+"""Share of time that a stepping foot touches the ground, at most."""
 BATCH = 48
 """Walks tried at once in one engine."""
-TRIES = 8
+TRIES = 64
 """Batches in which a source has to give its share of the prompts."""
 STYLE_STREAM = 71
 """Of the random numbers that styles are drawn from; the split's own sides are streams 0..4."""
@@ -178,30 +193,71 @@ def _batch(
     controller: Stranger
     if source[0] == 'script':
         rng = np.random.default_rng([config.seed, draw])
-        controller = Script(styles, command, rng.uniform(*GAINS, n))
+        told = replace(styles, swing_height_m=styles.swing_height_m + HIGHER_M)
+        controller = Script(told, command, rng.uniform(*GAINS, n), TRIM_RATE)
     else:
         controller = OtherTeacher(styles, command)
     # Half a second more: a robot that falls right after the prompt was falling in it.
     walks = stranger_episode(robots, controller, start_s + config.prompt_s + 0.5)
     low = walks.base_position[..., 2].min(axis=1) < FALL_HEIGHT_M
     walks = walks[~low].steady(start_s)
-    velocity = [walks.velocity(i, 0.0, config.prompt_s) for i in range(len(walks))]
-    prompts = _first(walks, config.prompt_s).recordings(seed=config.seed)
+    velocity = np.array([walks.velocity(i, 0.0, config.prompt_s) for i in range(len(walks))])
+    velocity = velocity.reshape(-1, 3)
+    walks = _first(walks, config.prompt_s)
+    asked = styles[walks.behaviour]
+    shown = shown_styles(walks, asked)
+    good = stepping(walks) & in_time(shown, asked) & inside(shown, velocity)
     familiar = shipped_walks()
     # A policy stands at a velocity that moves nothing; a prompt at such a one shows no style.
-    keep = [
-        i for i, prompt in enumerate(prompts)
-        if moving(velocity[i]) >= 1.0 and not examine(prompt, familiar).doubts
+    good &= moving(velocity) >= 1.0
+    kept = [
+        i for i, prompt in enumerate(walks.recordings(seed=config.seed))
+        if good[i] and not examine(prompt, familiar).doubts
     ]  # fmt: skip
-    walks = _first(walks[np.array(keep, dtype=int)], config.prompt_s)
-    styles = shown_styles(walks, behaviours.styles[walks.behaviour])
-    return Shown(walks, styles, np.array([velocity[i] for i in keep]).reshape(-1, 3), n)
+    keep = np.array(kept, dtype=int)
+    return Shown(walks[keep], shown[keep], velocity[keep], n)
 
 
 def _first(walks: Walks, seconds: float) -> Walks:
     """Return the beginning of walks."""
     rows = slice(round(seconds * RATE_HZ))
     return Walks(walks.behaviour, *(getattr(walks, f.name)[:, rows] for f in fields(Walks)[1:]))
+
+
+def stepping(walks: Walks) -> np.ndarray:
+    """Return in which of n walks every foot truly leaves the ground, bool, (n,)."""
+    _, height = level_feet(walks.joint_pos, projected_gravity(walks.quat_wxyz))
+    clear = height + walks.base_position[..., 2:]
+    touches = walks.foot_contact
+    known = touches | ~touches.any(axis=1, keepdims=True)
+    stands = np.nanmedian(np.where(known, clear, np.nan), axis=1)
+    lifted = np.quantile(clear, 0.95, axis=1) - stands > LIFTED_M
+    return np.asarray((lifted & (touches.mean(axis=1) < LONGEST_CONTACT)).all(axis=1))
+
+
+def in_time(shown: Styles, asked: Styles) -> np.ndarray:
+    """Return which of n walks step as often as their controller's clock says, bool, (n,).
+
+    One that does not staggers: every second of its steps differs, or it skips some.
+    """
+    return np.abs(shown.frequency_hz / asked.frequency_hz - 1.0) < GOOD['frequency_rel']
+
+
+def inside(shown: Styles, velocity: np.ndarray) -> np.ndarray:
+    """Return which of n walks show what the split could have drawn, bool, (n,).
+
+    Args:
+        shown: true styles.
+        velocity: true vx, vy m/s and turn rate rad/s, (n, 3).
+    """
+    ranges = [(getattr(shown, name), *limits) for name, limits in RANGES.items()]
+    within = np.all([(low <= value) & (value <= high) for value, low, high in ranges], axis=0)
+    told = ((velocity >= COMMAND_LOW) & (velocity <= COMMAND_HIGH)).all(axis=1)
+    slowed = feasible(velocity, shown, SHOWN_STRIDE_M)
+    reached = np.linalg.norm(velocity[:, :2], axis=1) <= 1.1 * np.linalg.norm(
+        slowed[:, :2], axis=1
+    )
+    return np.asarray(within & told & reached & feasible_style(shown))
 
 
 def gait_of(walks: Walks) -> Gait:

@@ -23,13 +23,19 @@ LEAN_GAIN, LEAN_RATE_GAIN, PITCH_GAIN, PITCH_RATE_GAIN = 1.2, 0.08, 2.0, 0.13
 of the whole space: most trots and paces, two bounds of three and few pronks stay up for 6 s."""
 STEP_GAIN_RAD = 0.55
 """Hip angle towards the side that the trunk leans to."""
+TRIM_LIMIT = 0.25
+"""Largest sum of a trim, in units of projected gravity."""
 
 
 class Script:
     """The controller of n robots: it sees their attitude and its rate, and knows the time."""
 
     def __init__(
-        self, styles: Styles, command: np.ndarray, gain: np.ndarray | float = 1.0
+        self,
+        styles: Styles,
+        command: np.ndarray,
+        gain: np.ndarray | float = 1.0,
+        trim_rate: float = 0.0,
     ) -> None:
         """Take what to walk.
 
@@ -37,9 +43,12 @@ class Script:
             styles: n styles, inside the behaviour space or not.
             command: vx, vy m/s and wz rad/s, (n, 3).
             gain: factor on all gains of the balance, (n,) or one.
+            trim_rate: 1/s; above 0, the trunk is held to the style's pitch, in place of level, and
+                legs trim what it leans on average, so that none drags.
         """
-        self.styles, self.command = styles, command
+        self.styles, self.command, self.trim_rate = styles, command, trim_rate
         self.gain = np.broadcast_to(gain, len(styles))[:, None]
+        self.trim = np.zeros((len(styles), 3))
         self.cycles = np.zeros(len(styles))
 
     def target(self, state: RobotState, dt_s: float, share: float = 1.0) -> np.ndarray:
@@ -51,7 +60,13 @@ class Script:
             share: of the command, 0..1: from 0 on it starts a robot at rest.
         """
         target = reference_joint_pos(self.styles, self.cycles, share * self.command)
-        target += _balance(projected_gravity(state.quat_wxyz), state.base_ang_vel) * self.gain
+        lean = projected_gravity(state.quat_wxyz)
+        if self.trim_rate > 0.0:
+            lean[:, 0] -= np.sin(self.styles.pitch_rad)
+            trim = self.trim[:, :2] + self.trim_rate * dt_s * lean[:, :2]
+            self.trim[:, :2] = np.clip(trim, -TRIM_LIMIT, TRIM_LIMIT)
+            target += _longer_legs(self.trim)
+        target += _balance(lean, state.base_ang_vel) * self.gain
         self.cycles += self.styles.frequency_hz * dt_s
         return target
 
@@ -95,10 +110,17 @@ def scripted_walks(
 
 def _balance(gravity_b: np.ndarray, rate: np.ndarray) -> np.ndarray:
     """Return the correction of joint targets, (n, 12), that pushes against lean and its rate."""
+    legs = _longer_legs(gravity_b, rate)
+    legs.reshape(-1, 4, 3)[:, :, 0] = STEP_GAIN_RAD * gravity_b[:, 1, None]
+    return legs
+
+
+def _longer_legs(gravity_b: np.ndarray, rate: np.ndarray | float = 0.0) -> np.ndarray:
+    """Return the correction, (n, 12), that lengthens the legs where the trunk leans to."""
+    rate = np.broadcast_to(rate, gravity_b.shape)
     lean = LEAN_GAIN * gravity_b[:, 1] - LEAN_RATE_GAIN * rate[:, 0]
     nose = PITCH_GAIN * gravity_b[:, 0] + PITCH_RATE_GAIN * rate[:, 1]
     longer = lean[:, None] * SIDE_SIGN + nose[:, None] * FORE_SIGN
-    legs = np.zeros((len(rate), 4, 3))
+    legs = np.zeros((len(gravity_b), 4, 3))
     legs[:, :, 1], legs[:, :, 2] = -longer, 2.0 * longer
-    legs[:, :, 0] = STEP_GAIN_RAD * gravity_b[:, 1, None]
-    return legs.reshape(len(rate), 12)
+    return legs.reshape(-1, 12)

@@ -23,6 +23,7 @@ from make_agent_ros.recording.familiar import (
     shipped_walks,
     walks_beside,
 )
+from make_agent_ros.recording.loads import lift_of_feet
 from make_agent_ros.recording.prompt import cut_prompt
 from make_agent_ros.resources import resource_path
 from make_agent_ros.simulation.model import WorldRanges, randomised_worlds
@@ -126,6 +127,24 @@ def test_odd_prompt_is_refused_for_its_reason(trot, walks, name):
     assert words in doubts[kind]
     message = str(caught.value)
     assert message.startswith('mine.mcap: score ') and 'refused above 1' in message
+
+
+@pytest.mark.parametrize(('swing_m', 'drags'), [(0.0, True), (0.003, True), (0.02, False)])
+def test_leg_that_never_steps_is_refused_and_one_that_steps_low_is_not(swing_m, drags):
+    swing = np.array([0.06, 0.06, swing_m, 0.06])
+    prompt, _ = make_walk(Walk(vx=0.4, pitch_sway=0.03, swing_m=swing), 4.0, noise_rad=0.003)
+    np.testing.assert_allclose(lift_of_feet(prompt), swing, atol=0.006)
+    told = {doubt.kind: doubt.sentence for doubt in examine(prompt).doubts}
+    assert ('dragging foot' in told) == drags
+    if drags:
+        assert 'foot RL leaves the ground by' in told['dragging foot']
+
+
+def test_policies_of_all_gaits_lift_their_feet_by_joints_and_by_torques(recordings):
+    for recording in recordings.values():
+        prompt = cut_prompt(recording)
+        without = replace(prompt, joint_torque=np.zeros_like(prompt.joint_torque))
+        assert lift_of_feet(prompt).min() > 0.02 < lift_of_feet(without).min()
 
 
 def test_several_prompts_are_judged_by_the_oddest(trot, walks):

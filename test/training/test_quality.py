@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from make_agent_ros.generator import Generator
-from make_agent_ros.recording.gait import Gait
+from make_agent_ros.recording.gait import Gait, gait_distance
+from make_agent_ros.recording.loads import gait_of_prompts, lift_of_feet
 from make_agent_ros.training.bench import quality_table, run_quality
 from make_agent_ros.training.beyond import Samples, nearest, prompt_swap
 from make_agent_ros.training.generator import train_generator
@@ -137,7 +138,12 @@ def test_prompts_of_another_controller_come_from_both_engines_with_true_velociti
     assert held_out.bundles == ()
     assert held_out.weights is None
     assert (np.linalg.norm(held_out.commands[:, :2], axis=1) > 0.05).any()
+    # what the recording tells is what the simulator saw, and every foot steps
+    told = Gait.concatenate([gait_of_prompts(prompt)[None] for prompt in held_out.prompts])
+    assert gait_distance(told, held_out.gait)['phase_cycles'].max() < 0.1
+    assert held_out.gait.duty_factor.max() < foreign.LONGEST_CONTACT
     for prompt in held_out.prompts:
+        assert lift_of_feet(prompt).min() > 0.005
         assert prompt.joint_pos.shape == (100, 12)
         assert np.abs(np.diff(prompt.joint_pos, axis=0)).max() > 0.02
     np.testing.assert_allclose(held_out.behaviours.default_command, held_out.commands)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from make_agent_ros.training.behaviour import (
     gait_distances,
     toppling_s,
 )
-from make_agent_ros.training.demand import FEASIBLE_SHARE, TOPPLING_LIMIT_S
-from make_agent_ros.training.split import SIDES, Split
+from make_agent_ros.training.demand import FEASIBLE_SHARE, LONGEST_STANCE, TOPPLING_LIMIT_S
+from make_agent_ros.training.split import MEASURED, SIDES, Split
 
 
 @pytest.fixture(scope='module')
@@ -50,10 +52,19 @@ def test_every_side_can_be_walked_steadily_and_slow_gaits_are_not_rare(sides):
         styles = sets[side].styles
         assert (demand_share(styles) <= FEASIBLE_SHARE).all(), side
         assert (toppling_s(styles) <= TOPPLING_LIMIT_S).all(), side
+        assert styles.duty.max() <= LONGEST_STANCE, side
     bands = np.linspace(*RANGES['frequency_hz'], 6)
     for side in ('training', 'held_out'):
         count, _ = np.histogram(sets[side].styles.frequency_hz, bands)
-        assert count.min() > 0.1 * len(sets[side]), side
+        assert count.min() > 0.08 * len(sets[side]), side
+
+
+def test_what_is_measured_can_be_drawn_afresh_and_what_trained_stays(sides):
+    split, sets = sides
+    fresh = replace(split, measured_seed=split.measured_seed + 1)
+    for side in SIDES:
+        same = np.array_equal(fresh.behaviours(side).styles.vector(), sets[side].styles.vector())
+        assert same == (side not in MEASURED), side
 
 
 def test_the_withheld_gait_has_no_neighbour_in_training(sides):
