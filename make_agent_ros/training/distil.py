@@ -57,7 +57,7 @@ class ZooConfig:
     """One round driven by the teacher, the others by the students."""
     steps_per_round: int = 200
     updates_per_round: int = 150
-    final_updates: int = 3000
+    final_updates: int = 2000
     batch: int = 256
     learning_rate: float = 2e-3
     pull: float = 1e-4

@@ -28,6 +28,7 @@ from make_agent_ros.training.behaviour import (
     shown_commands,
     toppling_s,
 )
+from make_agent_ros.training.demand import FEASIBLE_SHARE, TOPPLING_LIMIT_S
 from make_agent_ros.training.oracle import teacher_rollout
 from make_agent_ros.training.prompts import SETTLE_S, walked_gait
 from make_agent_ros.training.quality import GAIT_S, Figures, judge
@@ -38,6 +39,8 @@ DEMAND_BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Edges of the shares of the demand limits by which falls are told."""
 TOPPLING_BINS_S = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.7)
 """Edges of that share times the time of a gait cycle."""
+STANCE_BINS = (0.3, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
+"""Edges of duty factors, of styles within both limits above."""
 UNSTEADY_CYCLES = 0.1
 """A walk is unsteady in which a leg is this far from where it is in other worlds."""
 
@@ -86,8 +89,8 @@ def run_teacher_bench(arguments: Sequence[str]) -> dict[str, float]:
 def bench_teacher(teacher: Teacher, config: TeacherBench) -> dict[str, float]:
     """Return flat figures `<what>.<group>`: falls with 95 % interval, and medians of errors.
 
-    Groups: `all`, `feasible`, each named gait, `anywhere`, `demand <low>-<high>`, and
-    `toppling <low>-<high>`.
+    Groups: `all`, `feasible`, each named gait, `anywhere`, `demand <low>-<high>`,
+    `toppling <low>-<high>`, and `stance <low>-<high>`.
     """
     rng = np.random.default_rng(config.seed)
     n = config.styles
@@ -109,6 +112,10 @@ def bench_teacher(teacher: Teacher, config: TeacherBench) -> dict[str, float]:
         groups[f'demand {low:.1f}-{high:.1f}'] = (share >= low) & (share <= high)
     for low, high in pairwise(TOPPLING_BINS_S):
         groups[f'toppling {low:.2f}-{high:.2f} s'] = (toppling >= low) & (toppling < high)
+    duty = styles.duty.max(axis=1)
+    level = (share <= FEASIBLE_SHARE) & (toppling <= TOPPLING_LIMIT_S)
+    for low, high in pairwise(STANCE_BINS):
+        groups[f'stance {low:.2f}-{high:.2f}'] = level & (duty >= low) & (duty < high)
     result: dict[str, float] = {}
     for name, mine in groups.items():
         if mine.any():

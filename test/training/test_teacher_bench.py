@@ -33,6 +33,8 @@ def test_falls_are_told_by_gait_and_by_demand():
     assert sum(bins) == figures['walks.all']
     bins = [figures[k] for k in figures if k.startswith('walks.toppling')]
     assert sum(bins) == figures['walks.all']
+    bins = [figures[k] for k in figures if k.startswith('walks.stance')]
+    assert figures['walks.feasible'] <= sum(bins) <= figures['walks.all']
     gaits = ('anywhere', 'trot', 'pace', 'bound', 'pronk', 'walk', 'canter')
     assert sum(figures[f'walks.{name}'] for name in gaits) == figures['walks.all']
 
