@@ -13,12 +13,12 @@ from make_agent_ros.training.bench import run_quality
 FLOORS = {
     'first_sample_survival.interpolation.first_sample': 0.96,
     'walks_rollouts.interpolation.teacher': 0.95,
-    'walks_rollouts.interpolation.regression': 0.94,
+    'walks_rollouts.interpolation.regression': 0.95,
     'walks_rollouts.interpolation.first_sample': 0.95,
     'walks_rollouts.interpolation.best_of_16': 0.96,
     'qualified_rollouts.interpolation.teacher': 0.88,
-    'qualified_rollouts.interpolation.regression': 0.84,
-    'qualified_rollouts.interpolation.first_sample': 0.80,
+    'qualified_rollouts.interpolation.regression': 0.90,
+    'qualified_rollouts.interpolation.first_sample': 0.87,
     'qualified_rollouts.interpolation.best_of_16': 0.91,
     'prompt_swap.interpolation': 0.95,
 }
