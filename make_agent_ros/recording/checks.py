@@ -212,8 +212,9 @@ def _goes_together(scene: Scene) -> Iterator[Doubt]:
     if walks is None:
         return
     cycles = prompt_cycles([scene.prompt])
-    [(wiring, ratio)] = walks.best_wiring(cycles)
-    yield Doubt('wiring', float(wiring_score(ratio, walks.wiring_limit)), wiring.remedy)
+    [(wirings, ratio)] = walks.best_wirings(cycles)
+    remedy = '; or, which this gait does not tell from it, '.join(w.remedy for w in wirings)
+    yield Doubt('wiring', float(wiring_score(ratio, walks.wiring_limit)), remedy)
     distance = float(walks.distance(cycles.features())[0])
     yield Doubt(
         'unfamiliar', float(unfamiliar_score(distance, walks.distance_limit)),

@@ -39,6 +39,8 @@ FEATURES = 54
 _CALF = 8
 """Channel whose fundamental gives the phase: FL calf, most bent in mid-swing."""
 _UNIT = np.repeat([0.5, 3.0, 2.0], [3, 3, 12])
+ALIKE = 0.05
+"""Nats per feature within which two readings fit equally well."""
 
 
 @dataclass(frozen=True)
@@ -139,17 +141,26 @@ class FamiliarWalks:
             ]
         )
 
-    def best_wiring(self, cycles: Cycles) -> list[tuple[Wiring, float]]:
-        """Return the reading beside the plain one that fits each window best.
+    def best_wirings(self, cycles: Cycles) -> list[tuple[tuple[Wiring, ...], float]]:
+        """Return the readings beside the plain one that fit each window best.
 
         Returns:
-            Per window the wiring, and how much better it fits than the plain reading, nats per
-            feature; negative where the plain one fits best.
+            Per window the wirings within `ALIKE` of the best, that one first, and how much better
+            it fits than the plain reading, nats per feature; negative where the plain one fits
+            best. There are several where a gait does not tell them apart: a symmetric trot with
+            left and right swapped is one with the hips counted the other way round.
         """
         distance = np.stack([self.distance(cycles.features(w.read)) for w in WIRINGS])
-        best = distance.argmin(axis=0)
-        ratio = self.distance(cycles.features()) - distance.min(axis=0)
-        return [(WIRINGS[i], float(r)) for i, r in zip(best, ratio, strict=True)]
+        least = distance.min(axis=0)
+        ratio = self.distance(cycles.features()) - least
+        order = distance.argsort(axis=0, kind='stable')
+        return [
+            (
+                tuple(WIRINGS[i] for i in order[:, k] if distance[i, k] <= least[k] + ALIKE),
+                float(r),
+            )
+            for k, r in enumerate(ratio)
+        ]
 
     def slack(self, kind: str) -> float:
         """Return by what the score of a check is divided: 1, or more where walks go beyond."""

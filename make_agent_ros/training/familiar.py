@@ -203,7 +203,7 @@ def left_out(
         for k, rows in enumerate(inside):
             some = windows[k].cycles[rows]
             distance[k][rows] = walks.distance(some.features())
-            ratio[k][rows] = [r for _, r in walks.best_wiring(some)]
+            ratio[k][rows] = [r for _, r in walks.best_wirings(some)]
     return distance, ratio
 
 

@@ -129,6 +129,15 @@ def test_odd_prompt_is_refused_for_its_reason(trot, walks, name):
     assert message.startswith('mine.mcap: score ') and 'refused above 1' in message
 
 
+def test_faults_that_a_symmetric_gait_does_not_tell_apart_are_both_named(trot, walks):
+    for change in (lambda p: legs(p, (1, 0, 3, 2)), lambda p: turned(p, *HIPS)):
+        with pytest.raises(OddPromptError) as caught:
+            require_plausible(change(trot), walks)
+        [wiring] = [d for d in caught.value.examination.doubts if d.kind == 'wiring']
+        assert 'map the joints by name' in wiring.sentence and 'hip joints' in wiring.sentence
+        assert 'front hips' not in wiring.sentence and wiring.sentence.count('; or, ') == 1
+
+
 @pytest.mark.parametrize(('swing_m', 'drags'), [(0.0, True), (0.003, True), (0.02, False)])
 def test_leg_that_never_steps_is_refused_and_one_that_steps_low_is_not(swing_m, drags):
     swing = np.array([0.06, 0.06, swing_m, 0.06])

@@ -71,8 +71,8 @@ def test_walks_stay_under_the_limits_and_mix_ups_fit_worse(walks):
     )  # fmt: skip
     mixed = windows_of(swapped, 2.0, SMALL, np.random.default_rng(9))
     # a handful of walks makes no sharp test, but the right reading must fit better than before
-    plain = np.median([ratio for _, ratio in fitted.best_wiring(windows.cycles)])
-    assert np.median([ratio for _, ratio in fitted.best_wiring(mixed.cycles)]) > plain
+    plain = np.median([ratio for _, ratio in fitted.best_wirings(windows.cycles)])
+    assert np.median([ratio for _, ratio in fitted.best_wirings(mixed.cycles)]) > plain
 
 
 def test_too_few_walks_are_refused_with_what_to_do(walks):
